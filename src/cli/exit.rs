@@ -1,0 +1,67 @@
+//! Exit codes (docs/spec.md §9) and the one error type of the command line.
+
+use crate::fs::FsError;
+use std::fmt;
+
+/// What the program says to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// Yes: identical, accepted, valid.
+    Yes = 0,
+    /// No: the bytes differ from the signed ones.
+    Differs = 1,
+    /// The command line, recipe or policy is wrong.
+    Usage = 2,
+    /// Evidence sound, policy not met.
+    Refused = 3,
+    /// Bad signature, malformed, proof does not hold.
+    Broken = 4,
+    /// Two runs of one recipe disagree.
+    NotDeterministic = 5,
+    /// The build failed.
+    BuildFailed = 6,
+    /// Source, environment, tool or file not available.
+    CouldNotTell = 7,
+    /// Nothing against it, thresholds not reached yet.
+    Pending = 8,
+    /// The source is not the signed one.
+    SourceDiffers = 9,
+    /// A defect of this program.
+    Internal = 70,
+}
+
+/// A command that ends without its result: one line of fact, then hints.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// One lower-case line; escaped when it is printed.
+    pub fact: String,
+    /// What to do.
+    pub hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure without hints.
+    pub fn new(exit: Exit, fact: impl fmt::Display) -> Failure {
+        Failure { exit, fact: fact.to_string(), hints: Vec::new() }
+    }
+
+    /// Adds a hint.
+    pub fn hint(mut self, hint: impl fmt::Display) -> Failure {
+        self.hints.push(hint.to_string());
+        self
+    }
+
+    /// Wrong command line, recipe or policy.
+    pub fn usage(fact: impl fmt::Display) -> Failure {
+        Failure::new(Exit::Usage, fact)
+    }
+}
+
+impl From<FsError> for Failure {
+    fn from(err: FsError) -> Failure {
+        Failure::new(Exit::CouldNotTell, err)
+    }
+}

@@ -1,0 +1,80 @@
+//! Words to the user. The rules of the terminal:
+//!
+//! - Data goes to standard output, words to standard error.
+//! - An error is one lower-case line of fact, then `hint:` lines that say what to do.
+//! - Colour only on a terminal, never with `NO_COLOR` or `TERM=dumb`.
+//! - Text that came from outside is escaped: control characters and those that reorder text are shown as `\u{..}`.
+//! - A closed pipe ends the program quietly.
+
+use super::exit::Failure;
+use std::io::{self, IsTerminal, Write};
+
+/// Shows untrusted text harmlessly: control characters, bidirectional overrides, line and paragraph separators and other invisible format
+/// characters become `\u{..}`.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => out.extend(c.escape_default()),
+            '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}' => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Writes data to standard output. A closed pipe ends the program with the status that the shell gives to one killed by SIGPIPE.
+pub fn data(text: &str) {
+    data_bytes(text.as_bytes());
+}
+
+/// The same for bytes.
+pub fn data_bytes(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    if let Err(err) = out.write_all(bytes).and_then(|()| out.flush()) {
+        if err.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(141);
+        }
+        eprintln!("error: cannot write to standard output: {err}");
+        std::process::exit(super::exit::Exit::CouldNotTell as i32);
+    }
+}
+
+/// Says a line on standard error; nothing that can go wrong there matters.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints a failure.
+pub fn fail(failure: &Failure) {
+    let red = if colour() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+    say(&format!("{}error:{} {}", red.0, red.1, escape(&failure.fact)));
+    for hint in &failure.hints {
+        say(&format!("hint: {}", escape(hint)));
+    }
+}
+
+/// Whether standard error takes colour.
+pub fn colour() -> bool {
+    io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_moves_the_cursor_or_turns_the_text() {
+        assert_eq!(escape("a\x1b[2Jb\u{202e}c\nü"), "a\\u{1b}[2Jb\\u{202e}c\\nü");
+    }
+}

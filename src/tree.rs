@@ -1,0 +1,449 @@
+//! Trees and their listings.
+//!
+//! A listing is UTF-8 text. Its first line is `countersign-tree v1 source`, `… output` or `… environment`; then one line an
+//! entry, each ended by one line feed, sorted by the raw bytes of the path:
+//!
+//! ```text
+//! countersign-tree v1 source
+//! 100644 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 hello.txt
+//! 100755 31 6c2b1bbb5a6d4a2d2f5a4e9e1b3d5b7f1a0f5f7d1b7f4b6a9b5a1c3e5d7f9b1d tools/run
+//! 120000 9 4a1e67f2fe1d1cc7b31d0ca2ec441da4778203a036a77da10344c85e24ff0f92 link
+//! 040000 0 - empty
+//! ```
+//!
+//! The fields are mode (six octal digits), size in bytes, SHA-256, path ([`TreePath::escaped`]), one space between. The size and
+//! SHA-256 of a link are those of its target's bytes; a directory has size 0 and `-`.
+//!
+//! | tree | modes | directories |
+//! |---|---|---|
+//! | source | as git: `100644`, `100755` (the owner may execute), `120000`, `040000` | only those with nothing recorded below |
+//! | output | `100` or `104`… and all twelve permission bits: `100755`, `104755`, `040700`; links `120000` | all |
+//! | environment | as output; what the build's id cannot open, and devices, sockets and FIFOs, are listed with `-` and size 0 | all |
+//!
+//! The root has no line. The SHA-256 of the listing is the [`TreeDigest`]; so `sha256sum` of the text is a tree digest, and
+//! `docs/spec.md` shows how to write the text with `find` and `sort`.
+
+use crate::digest::{self, Content, Sha256, TreeDigest};
+use crate::path::{PathRefused, TreePath};
+use std::collections::{HashMap, HashSet};
+use std::fmt::{self, Write as _};
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Type bits of a mode, as `stat` gives them.
+pub const TYPE_BITS: u32 = 0o170_000;
+/// A regular file.
+pub const FILE: u32 = 0o100_000;
+/// A directory.
+pub const DIR: u32 = 0o040_000;
+/// A symbolic link.
+pub const LINK: u32 = 0o120_000;
+/// Most entries in one tree.
+pub const MAX_ENTRIES: usize = 10_000_000;
+
+/// What a tree is; part of the listing's first line, so that one kind cannot pass for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TreeKind {
+    /// What is built from.
+    Source,
+    /// What a build made.
+    Output,
+    /// What a build ran in.
+    Environment,
+}
+
+impl TreeKind {
+    fn word(self) -> &'static str {
+        match self {
+            TreeKind::Source => "source",
+            TreeKind::Output => "output",
+            TreeKind::Environment => "environment",
+        }
+    }
+
+    fn header(self) -> String {
+        format!("countersign-tree v1 {}", self.word())
+    }
+}
+
+/// What stands at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file with its permission bits (twelve of them) and digests.
+    File {
+        /// Permission bits as found.
+        perm: u32,
+        /// Digests of the bytes.
+        content: Content,
+    },
+    /// A symbolic link with its target's bytes.
+    Link {
+        /// The target, uninterpreted.
+        target: Box<[u8]>,
+    },
+    /// A directory with its permission bits.
+    Dir {
+        /// Permission bits as found.
+        perm: u32,
+    },
+    /// Environment only: something that cannot be opened, with its full mode.
+    Closed {
+        /// Type and permission bits as found.
+        mode: u32,
+    },
+}
+
+/// One path and what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where.
+    pub path: TreePath,
+    /// What.
+    pub node: Node,
+}
+
+/// A sorted, checked tree. There is no other constructor than [`Tree::new`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    kind: TreeKind,
+    entries: Vec<Entry>,
+}
+
+/// Entries that are not a tree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// One path twice.
+    #[error("{0} is there twice")]
+    Twice(TreePath),
+    /// Something below a path that is not a directory.
+    #[error("{0} is below {1}, which is not a directory")]
+    BelowFile(TreePath, TreePath),
+    /// Outputs whose names some file systems take for one.
+    #[error("{0} and {1} are one name where case or Unicode form is not distinguished")]
+    Folds(TreePath, TreePath),
+    /// Over [`MAX_ENTRIES`].
+    #[error("the tree has more than {MAX_ENTRIES} entries")]
+    TooMany,
+    /// A node that this kind of tree cannot hold.
+    #[error("{0} cannot be opened")]
+    Closed(TreePath),
+}
+
+impl Tree {
+    /// Sorts and checks entries. For a source tree, directories that hold something are dropped and modes are reduced to
+    /// git's; for an output tree, names that fold to one another are an error.
+    pub fn new(kind: TreeKind, mut entries: Vec<Entry>) -> Result<Tree, TreeError> {
+        if entries.len() > MAX_ENTRIES {
+            return Err(TreeError::TooMany);
+        }
+        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            return Err(TreeError::Twice(pair[0].path.clone()));
+        }
+        let solid: HashSet<&TreePath> =
+            entries.iter().filter(|e| !matches!(e.node, Node::Dir { .. })).map(|e| &e.path).collect();
+        let mut parents = HashSet::new();
+        for entry in &entries {
+            if kind != TreeKind::Environment && matches!(entry.node, Node::Closed { .. }) {
+                return Err(TreeError::Closed(entry.path.clone()));
+            }
+            let mut above = entry.path.parent();
+            while let Some(parent) = above {
+                if solid.contains(&parent) {
+                    return Err(TreeError::BelowFile(entry.path.clone(), parent));
+                }
+                above = parent.parent();
+                if !parents.insert(parent) {
+                    break;
+                }
+            }
+        }
+        if kind == TreeKind::Source {
+            entries.retain(|e| !(matches!(e.node, Node::Dir { .. }) && parents.contains(&e.path)));
+            for entry in &mut entries {
+                match &mut entry.node {
+                    Node::File { perm, .. } => *perm = if *perm & 0o100 != 0 { 0o755 } else { 0o644 },
+                    Node::Dir { perm } => *perm = 0o755,
+                    Node::Link { .. } | Node::Closed { .. } => {}
+                }
+            }
+        }
+        let tree = Tree { kind, entries };
+        if kind == TreeKind::Output
+            && let Some((a, b)) = tree.folding_names().into_iter().next()
+        {
+            return Err(TreeError::Folds(a, b));
+        }
+        Ok(tree)
+    }
+
+    /// What kind of tree this is.
+    pub fn kind(&self) -> TreeKind {
+        self.kind
+    }
+
+    /// All entries, sorted by raw path.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Pairs of paths that differ only in case or Unicode form, as some file systems do not tell them apart.
+    pub fn folding_names(&self) -> Vec<(TreePath, TreePath)> {
+        let mut seen: HashMap<String, &TreePath> = HashMap::new();
+        let mut pairs = Vec::new();
+        for entry in &self.entries {
+            let Ok(text) = std::str::from_utf8(entry.path.as_bytes()) else { continue };
+            // ASCII lower case is its own folding: nothing to compare, but something to compare with.
+            let folded: String = if text.is_ascii() {
+                text.to_ascii_lowercase()
+            } else {
+                text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+            };
+            if let Some(first) = seen.insert(folded, &entry.path) {
+                pairs.push((first.clone(), entry.path.clone()));
+            }
+        }
+        pairs
+    }
+
+    /// The lines of the listing.
+    pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+        self.entries.iter().map(|entry| Line::of(self.kind, entry))
+    }
+
+    /// The listing.
+    pub fn listing(&self) -> String {
+        let mut text = self.kind.header();
+        text.push('\n');
+        for line in self.lines() {
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+
+    /// SHA-256 of the listing, without holding it whole.
+    pub fn digest(&self) -> TreeDigest {
+        let mut hasher = digest::Sha256Hasher::default();
+        hasher.update(self.kind.header().as_bytes());
+        hasher.update(b"\n");
+        let mut text = String::new();
+        for line in self.lines() {
+            text.clear();
+            let _ = writeln!(text, "{line}");
+            hasher.update(text.as_bytes());
+        }
+        TreeDigest::from_bytes(*hasher.finish().as_bytes())
+    }
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256, or `None` for `-`.
+    pub sha256: Option<Sha256>,
+    /// Path.
+    pub path: TreePath,
+}
+
+impl Line {
+    fn of(kind: TreeKind, entry: &Entry) -> Line {
+        let (mode, size, sha256) = match &entry.node {
+            Node::File { perm, content } => (FILE | perm, content.size, Some(content.sha256)),
+            Node::Link { target } => (LINK, target.len() as u64, Some(digest::sha256(target))),
+            Node::Dir { .. } if kind == TreeKind::Source => (DIR, 0, None),
+            Node::Dir { perm } => (DIR | perm, 0, None),
+            Node::Closed { mode } => (*mode, 0, None),
+        };
+        Line { mode, size, sha256, path: entry.path.clone() }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06o} {} ", self.mode, self.size)?;
+        match &self.sha256 {
+            Some(sha256) => write!(f, "{sha256}")?,
+            None => f.write_str("-")?,
+        }
+        write!(f, " {}", self.path)
+    }
+}
+
+/// A listing read back from text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// What it lists.
+    pub kind: TreeKind,
+    /// Its lines, sorted.
+    pub lines: Vec<Line>,
+}
+
+/// Text that is not a listing; the number is the line's, from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListingError {
+    /// The first line is not one that this version knows.
+    #[error("line 1 is not `countersign-tree v1 source`, `… output` or `… environment`")]
+    Header,
+    /// The last line has no line feed.
+    #[error("the last line does not end with a line feed")]
+    Unterminated,
+    /// A line that no tree prints.
+    #[error("line {0} is not `mode size sha256 path`")]
+    Line(usize),
+    /// A path that no tree holds.
+    #[error("line {0}: {1}")]
+    Path(usize, PathRefused),
+    /// Not sorted, or twice the same path.
+    #[error("line {0} is not after the one before it")]
+    Order(usize),
+    /// Over [`MAX_ENTRIES`].
+    #[error("the listing has more than {MAX_ENTRIES} lines")]
+    TooMany,
+}
+
+impl Listing {
+    /// Reads a listing. What it takes, it prints again byte for byte.
+    pub fn parse(text: &str) -> Result<Listing, ListingError> {
+        let body = text.strip_suffix('\n').ok_or(ListingError::Unterminated)?;
+        let mut rows = body.split('\n');
+        let header = rows.next().unwrap_or_default();
+        let kind = [TreeKind::Source, TreeKind::Output, TreeKind::Environment]
+            .into_iter()
+            .find(|kind| kind.header() == header)
+            .ok_or(ListingError::Header)?;
+        let mut lines: Vec<Line> = Vec::new();
+        for (at, row) in rows.enumerate() {
+            let number = at + 2;
+            if at == MAX_ENTRIES {
+                return Err(ListingError::TooMany);
+            }
+            let line = parse_line(kind, row, number)?;
+            if lines.last().is_some_and(|last| last.path >= line.path) {
+                return Err(ListingError::Order(number));
+            }
+            lines.push(line);
+        }
+        Ok(Listing { kind, lines })
+    }
+}
+
+fn parse_line(kind: TreeKind, row: &str, number: usize) -> Result<Line, ListingError> {
+    let bad = || ListingError::Line(number);
+    let mut fields = row.splitn(4, ' ');
+    let mut field = || fields.next().ok_or_else(bad);
+    let (mode, size, sha256, path) = (field()?, field()?, field()?, field()?);
+    if mode.len() != 6 || !mode.bytes().all(|b| (b'0'..b'8').contains(&b)) {
+        return Err(bad());
+    }
+    let line = Line {
+        mode: u32::from_str_radix(mode, 8).map_err(|_| bad())?,
+        size: size.parse().map_err(|_| bad())?,
+        sha256: match sha256 {
+            "-" => None,
+            hex => Some(hex.parse().map_err(|_| bad())?),
+        },
+        path: TreePath::from_escaped(path).map_err(|err| ListingError::Path(number, err))?,
+    };
+    let (kind_bits, perm) = (line.mode & TYPE_BITS, line.mode & !TYPE_BITS);
+    let shape_holds = match (kind, kind_bits, line.sha256.is_some()) {
+        (TreeKind::Source, FILE, true) => matches!(perm, 0o644 | 0o755),
+        (_, LINK, true) => perm == 0,
+        (TreeKind::Source, DIR, false) => perm == 0 && line.size == 0,
+        (TreeKind::Output | TreeKind::Environment, FILE, true) => true,
+        (TreeKind::Output | TreeKind::Environment, DIR, false) => line.size == 0,
+        (TreeKind::Environment, _, false) => line.size == 0,
+        _ => false,
+    };
+    if shape_holds && line.to_string() == row { Ok(line) } else { Err(bad()) }
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.kind.header())?;
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Wanted, content};
+
+    fn file(path: &[u8], perm: u32) -> Entry {
+        Entry {
+            path: TreePath::from_bytes(path).unwrap(),
+            node: Node::File { perm, content: content(b"hello\n", Wanted::default()) },
+        }
+    }
+
+    fn dir(path: &[u8]) -> Entry {
+        Entry { path: TreePath::from_bytes(path).unwrap(), node: Node::Dir { perm: 0o750 } }
+    }
+
+    fn link(path: &[u8]) -> Entry {
+        Entry { path: TreePath::from_bytes(path).unwrap(), node: Node::Link { target: b"hello.txt"[..].into() } }
+    }
+
+    #[test]
+    fn listing_of_a_source_and_of_an_output() {
+        let entries = vec![file(b"b/x", 0o4711), dir(b"b"), dir(b"e"), link(b"l"), file(b"a b\n", 0o600)];
+        let source = Tree::new(TreeKind::Source, entries.clone()).unwrap();
+        let hello = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+        let target = digest::sha256(b"hello.txt");
+        assert_eq!(
+            source.listing(),
+            format!(
+                "countersign-tree v1 source\n100644 6 {hello} a b\\n\n100755 6 {hello} b/x\n040000 0 - e\n120000 9 {target} l\n"
+            )
+        );
+        let output = Tree::new(TreeKind::Output, entries).unwrap();
+        assert!(output.listing().contains(&format!("040750 0 - b\n104711 6 {hello} b/x\n")));
+        for tree in [source, output] {
+            assert_eq!(tree.digest().as_bytes(), digest::sha256(tree.listing().as_bytes()).as_bytes());
+            let back = Listing::parse(&tree.listing()).unwrap();
+            assert_eq!(back.to_string(), tree.listing());
+            assert!(back.lines.iter().eq(tree.lines().collect::<Vec<_>>().iter()));
+        }
+    }
+
+    #[test]
+    fn sorted_by_raw_bytes_not_by_directory() {
+        let tree = Tree::new(TreeKind::Source, vec![file(b"a/b", 0), file(b"a.c", 0), file(b"a", 0)]);
+        assert!(matches!(tree, Err(TreeError::BelowFile(..))));
+        let tree = Tree::new(TreeKind::Source, vec![file(b"a/b", 0), file(b"a.c", 0), file(b"\xff", 0)]).unwrap();
+        let paths: Vec<String> = tree.lines().map(|line| line.path.escaped()).collect();
+        assert_eq!(paths, ["a.c", "a/b", "\\xff"]);
+    }
+
+    #[test]
+    fn names_that_fold() {
+        let pair = || vec![file("É".as_bytes(), 0), file("e\u{301}".as_bytes(), 0)];
+        assert!(matches!(Tree::new(TreeKind::Output, pair()), Err(TreeError::Folds(..))));
+        assert_eq!(Tree::new(TreeKind::Source, pair()).unwrap().folding_names().len(), 1);
+        assert!(matches!(Tree::new(TreeKind::Source, vec![file(b"a", 0), dir(b"a")]), Err(TreeError::Twice(_))));
+    }
+
+    #[test]
+    fn a_listing_has_one_spelling() {
+        let hello = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+        for (text, err) in [
+            (format!("countersign-tree v2 source\n100644 6 {hello} a\n"), ListingError::Header),
+            (format!("countersign-tree v1 source\n100644 6 {hello} a"), ListingError::Unterminated),
+            (format!("countersign-tree v1 source\n100644 06 {hello} a\n"), ListingError::Line(2)),
+            (format!("countersign-tree v1 source\n100600 6 {hello} a\n"), ListingError::Line(2)),
+            (format!("countersign-tree v1 source\n100644 6 {} a\n", hello.to_uppercase()), ListingError::Line(2)),
+            ("countersign-tree v1 source\n100644 0 - a\n".into(), ListingError::Line(2)),
+            (
+                format!("countersign-tree v1 source\n100644 6 {hello} ../a\n"),
+                ListingError::Path(2, PathRefused::DotPart),
+            ),
+            (format!("countersign-tree v1 source\n100644 6 {hello} b\n100644 6 {hello} a\n"), ListingError::Order(3)),
+            (format!("countersign-tree v1 source\n100644 6 {hello} a\n\n"), ListingError::Line(3)),
+        ] {
+            assert_eq!(Listing::parse(&text), Err(err), "{text}");
+        }
+    }
+}
