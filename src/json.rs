@@ -6,8 +6,8 @@
 //! [`MAX_VALUES`] values, anything after the value, a byte order mark, lone surrogates, invalid UTF-8, NaN. Only then are the same bytes read into
 //! a type. Unknown fields are the type's business: `#[serde(deny_unknown_fields)]` where the format is closed.
 
-use serde::Serialize;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
@@ -29,7 +29,7 @@ pub enum JsonError {
 }
 
 /// Reads one document of at most `limit` bytes into `T`.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, JsonError> {
+pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T, JsonError> {
     if bytes.len() > limit {
         return Err(JsonError::TooLong(bytes.len(), limit));
     }

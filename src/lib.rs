@@ -8,4 +8,8 @@ pub mod tree;
 
 pub mod fs;
 
+pub mod bundle;
+pub mod envelope;
+pub mod signature;
+
 pub mod cli;
