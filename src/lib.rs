@@ -4,9 +4,13 @@ pub mod digest;
 pub mod json;
 pub mod path;
 
+pub mod glob;
+
 pub mod tree;
 
 pub mod fs;
+
+pub mod compare;
 
 pub mod bundle;
 pub mod envelope;

@@ -186,6 +186,11 @@ impl Tree {
         &self.entries
     }
 
+    /// The entries, to make another tree of.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// Pairs of paths that differ only in case or Unicode form, as some file systems do not tell them apart.
     pub fn folding_names(&self) -> Vec<(TreePath, TreePath)> {
         let mut seen: HashMap<String, &TreePath> = HashMap::new();
