@@ -10,6 +10,8 @@ pub mod tree;
 
 pub mod fs;
 
+pub mod commit_time;
+
 pub mod compare;
 
 pub mod bundle;

@@ -277,6 +277,16 @@ impl fmt::Display for Line {
     }
 }
 
+/// Digest of the output listing that these lines, which are sorted, make.
+pub fn output_digest(lines: &[Line]) -> TreeDigest {
+    let mut hasher = digest::Sha256Hasher::default();
+    hasher.update(format!("{}\n", TreeKind::Output.header()).as_bytes());
+    for line in lines {
+        hasher.update(format!("{line}\n").as_bytes());
+    }
+    TreeDigest::from_bytes(*hasher.finish().as_bytes())
+}
+
 /// A listing read back from text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {

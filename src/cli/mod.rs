@@ -2,4 +2,5 @@
 //! directory, the clock and exit codes.
 
 pub mod exit;
+pub mod init;
 pub mod ui;
