@@ -11,5 +11,6 @@ pub mod fs;
 pub mod bundle;
 pub mod envelope;
 pub mod signature;
+pub mod statement;
 
 pub mod cli;
