@@ -17,5 +17,6 @@ pub mod compare;
 pub mod bundle;
 pub mod envelope;
 pub mod signature;
+pub mod statement;
 
 pub mod cli;
