@@ -25,7 +25,10 @@ pub fn committer_time(checkout: &Path) -> Result<u64, CommitTimeError> {
 /// Without the cargo feature `git` there is no commit time.
 #[cfg(not(feature = "git"))]
 pub fn committer_time(checkout: &Path) -> Result<u64, CommitTimeError> {
-    Err(CommitTimeError { path: checkout.to_owned(), why: "this program was built without the feature `git`".to_owned() })
+    Err(CommitTimeError {
+        path: checkout.to_owned(),
+        why: "this program was built without the feature `git`".to_owned(),
+    })
 }
 
 #[cfg(all(test, feature = "git"))]

@@ -11,6 +11,7 @@ pub mod tree;
 pub mod fs;
 
 pub mod commit_time;
+pub mod recipe;
 
 pub mod compare;
 
@@ -18,5 +19,7 @@ pub mod bundle;
 pub mod envelope;
 pub mod signature;
 pub mod statement;
+
+pub mod rebuild;
 
 pub mod cli;

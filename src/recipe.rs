@@ -244,9 +244,7 @@ impl Recipe {
 }
 
 fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
-    let word = |key: &str, text: String| {
-        text.parse::<Word>().map_err(|err| wrong(format!("{key} = {text:?}: {err}")))
-    };
+    let word = |key: &str, text: String| text.parse::<Word>().map_err(|err| wrong(format!("{key} = {text:?}: {err}")));
     let globs = |key: &str, list: Vec<String>| -> Result<Vec<Glob>, RecipeError> {
         list.iter().map(|text| Glob::parse(text).map_err(|err| wrong(format!("{key}: {err}")))).collect()
     };
@@ -376,6 +374,9 @@ kind = "host"
     fn sizes() {
         let limits = "\n[limits]\ntmp = \"3GiB\"\nmemory = 4096\nfile-size = \"1MiB\"\n";
         let recipe = Recipe::parse(format!("{SMALL}{limits}").as_bytes()).unwrap();
-        assert_eq!((recipe.limits.tmp, recipe.limits.memory, recipe.limits.file_size), (3 << 30, Some(4096), Some(1 << 20)));
+        assert_eq!(
+            (recipe.limits.tmp, recipe.limits.memory, recipe.limits.file_size),
+            (3 << 30, Some(4096), Some(1 << 20))
+        );
     }
 }

@@ -48,7 +48,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let project = if dir.join("Cargo.toml").exists() {
         cargo(dir)?
-    } else if let Some(file) = ["GNUmakefile", "makefile", "Makefile"].into_iter().find(|name| dir.join(name).exists()) {
+    } else if let Some(file) = ["GNUmakefile", "makefile", "Makefile"].into_iter().find(|name| dir.join(name).exists())
+    {
         make(dir, file)?
     } else {
         return Err(Failure::new(
@@ -59,7 +60,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let text = project.recipe();
     // What init writes must be what build reads: a defect here would otherwise be found by the user.
-    Recipe::parse(text.as_bytes()).map_err(|err| Failure::new(Exit::Internal, format!("the recipe made is wrong: {err}")))?;
+    Recipe::parse(text.as_bytes())
+        .map_err(|err| Failure::new(Exit::Internal, format!("the recipe made is wrong: {err}")))?;
     let path = dir.join(recipe::FILE_NAME);
     if !args.stdout {
         let existing = if args.force { Existing::Replace } else { Existing::Refuse };
@@ -94,7 +96,8 @@ fn make(dir: &Path, file: &str) -> Result<Project, Failure> {
     let name = directory_name(dir);
     // Where the rules put their results, if they name a usual place.
     let place = ["out", "build", "bin", "dist"].into_iter().find(|place| {
-        text.split(|c: char| !(c.is_alphanumeric() || "/._-".contains(c))).any(|word| word.starts_with(&format!("{place}/")))
+        text.split(|c: char| !(c.is_alphanumeric() || "/._-".contains(c)))
+            .any(|word| word.starts_with(&format!("{place}/")))
     });
     let mut notes = Vec::new();
     let outputs = match place {
@@ -149,7 +152,10 @@ fn cargo(dir: &Path) -> Result<Project, Failure> {
     }
     let needs = manifest.get("dependencies").and_then(toml::Value::as_table).is_some_and(|table| !table.is_empty());
     if needs && !dir.join("vendor").exists() {
-        notes.push("the build has no network: run `cargo vendor` and add vendor/ and what it prints to .cargo/config.toml".into());
+        notes.push(
+            "the build has no network: run `cargo vendor` and add vendor/ and what it prints to .cargo/config.toml"
+                .into(),
+        );
     }
     let (mut env, mut roots) = (Vec::new(), Vec::new());
     if !Path::new("/usr/bin/cargo").exists() {
@@ -162,7 +168,8 @@ fn cargo(dir: &Path) -> Result<Project, Failure> {
                 ));
                 roots.push(root.display().to_string());
             }
-            None => notes.push("no Rust toolchain was found: name its directory in environment.roots and in PATH".to_owned()),
+            None => notes
+                .push("no Rust toolchain was found: name its directory in environment.roots and in PATH".to_owned()),
         }
     }
     Ok(Project {

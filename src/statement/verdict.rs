@@ -77,16 +77,16 @@ pub struct Artifact {
     pub rebuilt: Option<Sha256>,
 }
 
-/// How one artifact compares.
+/// How one artifact compares, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactVerdict {
     /// Every byte and mode bit.
     Identical,
-    /// Not.
-    Different,
     /// The rebuilder's own runs disagree.
     Nondeterministic,
+    /// Other bytes, another mode, or another target.
+    Different,
     /// Only the reference has it.
     Missing,
     /// Only the rebuild has it.
