@@ -6,9 +6,14 @@ pub mod path;
 
 pub mod glob;
 
+pub mod git;
 pub mod tree;
 
+pub mod archive;
 pub mod fs;
+pub mod scan;
+#[cfg(unix)]
+pub mod source;
 
 pub mod commit_time;
 pub mod recipe;
