@@ -4,7 +4,7 @@
 //! seen to make. There is no other way to either, and neither holds a key, a policy or an expected output.
 
 use crate::digest::{Content, Sha256, Sha256Hasher, TreeDigest, Wanted};
-use crate::environment::{EnvironmentError, Host, Lock};
+use crate::environment::{Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
 use crate::path::TreePath;
 use crate::recipe::{Epoch, Recipe};
 use crate::sandbox::{self, Ran, SandboxError};
@@ -13,6 +13,7 @@ use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Observation, Release, SourceCommitment};
 use crate::tree::{Node, Tree, TreeError, TreeKind};
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// A build that did not come to outputs.
@@ -24,9 +25,18 @@ pub enum BuildError {
     /// A file or directory could not be read.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// The environment could not be read, or is not one that a build may have.
+    /// A host root that no build may have.
     #[error(transparent)]
-    Environment(#[from] EnvironmentError),
+    Root(#[from] RootRefused),
+    /// A lock that is none.
+    #[error("lock: {0}")]
+    Lock(#[from] LockError),
+    /// The environment could not be read.
+    #[error(transparent)]
+    Fingerprint(#[from] FingerprintError),
+    /// The source could not be given its git id.
+    #[error(transparent)]
+    Git(#[from] crate::git::GitError),
     /// The sandbox was not to be had, or a step failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -95,7 +105,7 @@ impl Plan {
             Epoch::Git => crate::commit_time::committer_time(source.path())?,
         };
         let host = Host::new(recipe.default_roots, &recipe.roots)?;
-        let lock = host.lock(epoch).to_string();
+        let lock = host.lock_text(epoch);
         let release = Release {
             product: recipe.name.clone(),
             version: recipe.version.clone(),
@@ -111,8 +121,7 @@ impl Plan {
     /// [`Plan::order`] with the signed order before anything runs.
     pub fn for_order(recipe: Recipe, source: Source, order: &BuildOrder) -> Result<Plan, BuildError> {
         let lock = Lock::parse(&order.lock)?;
-        let host = Host::from_lock(&lock)?;
-        Plan::read(recipe, source, host, lock.epoch, order.lock.clone(), order.release.clone())
+        Plan::read(recipe, source, lock.host, lock.epoch, order.lock.clone(), order.release.clone())
     }
 
     fn read(
@@ -124,7 +133,8 @@ impl Plan {
         release: Release,
     ) -> Result<Plan, BuildError> {
         i64::try_from(epoch).map_err(|_| BuildError::Epoch(epoch))?;
-        let scanned = source.scan(Wanted::SOURCE, &|path, _| recipe.excludes(path))?;
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let scanned = source.scan(Wanted::SOURCE, &|path, _| recipe.excludes(path), threads, None)?;
         let tree = scanned.tree;
         if let Some(stale) = tree.entries().iter().find(|entry| recipe.is_output(&entry.path)) {
             return Err(BuildError::Stale(stale.path.clone()));
@@ -132,8 +142,8 @@ impl Plan {
         let order = BuildOrder {
             source: SourceCommitment::Public {
                 listing: tree.digest(),
-                git_tree: crate::git::tree_id(&tree),
-                swhid: crate::git::swhid(&tree),
+                git_tree: Some(crate::git::tree_id(&tree)?),
+                swhid: Some(crate::git::swhid(&tree)?),
             },
             recipe: recipe.text.clone(),
             release,
@@ -197,8 +207,10 @@ pub enum Isolation {
 pub struct Built {
     /// The outputs.
     pub outputs: Tree,
-    /// What the build ran in.
-    pub environment: Tree,
+    /// What the build ran in, and its listing.
+    pub environment: TreeDigest,
+    /// The listing that `environment` is the digest of.
+    pub environment_listing: String,
     /// How it was isolated.
     pub observation: Observation,
     /// Control by control, and the times of the steps.
@@ -209,11 +221,6 @@ pub struct Built {
 }
 
 impl Built {
-    /// Digest of the environment's listing.
-    pub fn fingerprint(&self) -> TreeDigest {
-        self.environment.digest()
-    }
-
     /// The regular files, which are the subjects of a statement.
     pub fn files(&self) -> impl Iterator<Item = (&TreePath, &Content)> {
         self.outputs.entries().iter().filter_map(|entry| match &entry.node {
@@ -264,7 +271,7 @@ pub fn run(
         size += bytes.len() as u64;
         log(bytes);
     };
-    let fingerprint = plan.host.fingerprint()?;
+    let fingerprint: Fingerprint = plan.host.fingerprint()?;
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
             sandbox::own_build_dir(&dir)?;
@@ -272,15 +279,17 @@ pub fn run(
         }
         Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
     };
-    let environment = match fingerprint.finish()? {
-        Ok(environment) => environment,
-        Err(changed) => return Err(BuildError::EnvironmentChanged(changed)),
-    };
-    let outputs = outputs(&plan.recipe, &dir)?;
-    Ok(Built { outputs, environment, observation, ran, log: (size, hasher.finish()), work })
+    let (environment, environment_listing) = (fingerprint.digest(), fingerprint.listing().to_owned());
+    if let Some(changed) = fingerprint.changed()? {
+        return Err(BuildError::EnvironmentChanged(changed));
+    }
+    let outputs = outputs(plan, &dir)?;
+    let log = (size, hasher.finish());
+    Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
 }
 
-fn outputs(recipe: &Recipe, dir: &Path) -> Result<Tree, BuildError> {
+fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
+    let recipe = &plan.recipe;
     let wanted = |path: &TreePath, is_dir: bool| {
         recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))
     };
@@ -303,20 +312,26 @@ fn outputs(recipe: &Recipe, dir: &Path) -> Result<Tree, BuildError> {
     }
     for glob in &recipe.outputs {
         if !kept.keys().any(|path| glob.matches(path)) {
-            return Err(BuildError::NoOutput { pattern: glob.to_string(), made: made(recipe, dir) });
+            return Err(BuildError::NoOutput { pattern: glob.to_string(), made: made(plan, dir) });
         }
     }
     let entries: Vec<_> = entries.into_iter().filter(|entry| kept.contains_key(&entry.path)).collect();
     if !entries.iter().any(|entry| matches!(entry.node, Node::File { .. })) {
         let pattern = recipe.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(BuildError::NoOutput { pattern, made: made(recipe, dir) });
+        return Err(BuildError::NoOutput { pattern, made: made(plan, dir) });
     }
     Tree::new(TreeKind::Output, entries).map_err(BuildError::Outputs)
 }
 
 /// A few files that are in the build directory and not in the source, for the hint.
-fn made(_recipe: &Recipe, _dir: &Path) -> Vec<TreePath> {
-    Vec::new()
+fn made(plan: &Plan, dir: &Path) -> Vec<TreePath> {
+    let known = |path: &TreePath| plan.tree.entries().binary_search_by(|entry| entry.path.cmp(path)).is_ok();
+    let leave_out = |path: &TreePath, is_dir: bool| !is_dir && known(path);
+    let mut options = scan::Options::new(TreeKind::Environment);
+    options.exclude = &leave_out;
+    let Ok(scanned) = scan::tree(dir, &options) else { return Vec::new() };
+    let files = scanned.tree.into_entries().into_iter().filter(|entry| !matches!(entry.node, Node::Dir { .. }));
+    files.map(|entry| entry.path).take(8).collect()
 }
 
 /// A directory for one build, gone with this value.

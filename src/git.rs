@@ -23,9 +23,9 @@ pub fn tree_id(tree: &Tree) -> Result<Sha1, GitError> {
     top(tree, false)
 }
 
-/// The SWHID of the tree: empty directories in.
-pub fn swhid(tree: &Tree) -> Result<String, GitError> {
-    Ok(format!("swh:1:dir:{}", top(tree, true)?))
+/// The hash in the tree's SWHID (`swh:1:dir:<hash>`): empty directories in.
+pub fn swhid(tree: &Tree) -> Result<Sha1, GitError> {
+    top(tree, true)
 }
 
 fn top(tree: &Tree, keep_empty: bool) -> Result<Sha1, GitError> {
@@ -133,10 +133,10 @@ mod tests {
         };
         let tree = crate::scan::tree(root, &options).unwrap().tree;
         assert_eq!(tree_id(&tree).unwrap().to_string(), theirs);
-        assert_ne!(swhid(&tree).unwrap(), format!("swh:1:dir:{theirs}"), "empty directories are in a SWHID");
+        assert_ne!(format!("swh:1:dir:{}", swhid(&tree).unwrap()), format!("swh:1:dir:{theirs}"), "empty directories are in a SWHID");
         std::fs::remove_dir_all(root.join("empty")).unwrap();
         let tree = crate::scan::tree(root, &options).unwrap().tree;
-        assert_eq!(swhid(&tree).unwrap(), format!("swh:1:dir:{theirs}"));
+        assert_eq!(format!("swh:1:dir:{}", swhid(&tree).unwrap()), format!("swh:1:dir:{theirs}"));
 
         std::fs::write(root.join("a0"), "5").unwrap();
         let tampered = crate::scan::tree(root, &options).unwrap().tree;

@@ -144,7 +144,7 @@ fn git_ids(args: &Args, tree: &Tree) -> Result<Option<(String, String)>, Failure
         return Ok(None);
     }
     let fail = |err| Failure::new(Exit::Internal, err);
-    Ok(Some((git::tree_id(tree).map_err(fail)?.to_string(), git::swhid(tree).map_err(fail)?)))
+    Ok(Some((git::tree_id(tree).map_err(fail)?.to_string(), format!("swh:1:dir:{}", git::swhid(tree).map_err(fail)?))))
 }
 
 fn json(args: &Args, scanned: &Scanned) -> Result<Exit, Failure> {
@@ -172,7 +172,7 @@ fn document(value: &serde_json::Value) {
     ui::data(&format!("{value:#}\n"));
 }
 
-fn refused(err: ScanError) -> Failure {
+pub(super) fn refused(err: ScanError) -> Failure {
     let exit = if matches!(err, ScanError::Panicked) { Exit::Internal } else { Exit::CouldNotTell };
     let failure = Failure::new(exit, &err);
     match err {
@@ -182,7 +182,7 @@ fn refused(err: ScanError) -> Failure {
     }
 }
 
-fn source_refused(err: SourceError) -> Failure {
+pub(super) fn source_refused(err: SourceError) -> Failure {
     match err {
         SourceError::Scan(err) => refused(err),
         SourceError::Strip(_) => Failure::usage(err),
