@@ -12,4 +12,6 @@ pub mod bundle;
 pub mod envelope;
 pub mod signature;
 
+pub mod keys;
+
 pub mod cli;
