@@ -3,3 +3,7 @@
 
 pub mod exit;
 pub mod ui;
+
+pub mod passphrase;
+
+pub mod key;

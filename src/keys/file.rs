@@ -63,16 +63,16 @@ impl Contents {
         self.bytes.windows(11).any(|text| text == b"PRIVATE KEY")
     }
 
-    /// The bytes, for a public key.
-    pub fn public(&self) -> &[u8] {
+    /// The bytes. Of a private key only after [`check_private`](Self::check_private).
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bytes, for a private key: an error when other users can get at the file.
-    pub fn private(&self) -> Result<&[u8], KeyFileError> {
+    /// An error when other users can get at the file.
+    pub fn check_private(&self) -> Result<(), KeyFileError> {
         match self.exposure {
             Some(why) => Err(KeyFileError::Exposed { path: self.path.clone(), why }),
-            None => Ok(&self.bytes),
+            None => Ok(()),
         }
     }
 }
@@ -157,11 +157,11 @@ mod tests {
         let path = dir.path().join("k");
         std::fs::write(&path, vec![b'a'; MAX_FILE as usize]).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        assert_eq!(Contents::read(&path).unwrap().private().unwrap().len() as u64, MAX_FILE);
+        assert_eq!(Contents::read(&path).unwrap().bytes().len() as u64, MAX_FILE);
+        assert!(Contents::read(&path).unwrap().check_private().is_ok());
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
         let open = Contents::read(&path).unwrap();
-        assert!(matches!(open.private(), Err(KeyFileError::Exposed { why: Exposure::Mode(0o640), .. })));
-        assert_eq!(open.public().len() as u64, MAX_FILE);
+        assert!(matches!(open.check_private(), Err(KeyFileError::Exposed { why: Exposure::Mode(0o640), .. })));
         std::fs::write(&path, vec![b'a'; MAX_FILE as usize + 1]).unwrap();
         assert!(matches!(Contents::read(&path), Err(KeyFileError::Fs(FsError { why: Why::TooLong(MAX_FILE), .. }))));
     }
