@@ -234,6 +234,8 @@ fn questions_on_a_terminal() {
     let differ = room.run_on_terminal(&generate, &["correct horse", "correct house"]);
     differ.fails(2, "not the same");
     room.run_on_terminal(&generate, &[""]).fails(2, "the passphrase is empty");
+    room.run_on_terminal(&generate, &["\x04"]).fails(2, "no passphrase was typed");
+    assert_ne!(room.run_on_terminal(&generate, &["\x03"]).code, Some(0));
     assert_eq!(room.names(), [""; 0]);
 
     let made = room.run_on_terminal(&generate, &["correct horse", "correct horse"]).ok();

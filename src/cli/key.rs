@@ -45,7 +45,7 @@ struct Generate {
     #[arg(long, conflicts_with = "passphrase_file")]
     no_passphrase: bool,
     /// Text beside the key, for people; it is not signed
-    #[arg(long, value_name = "C", default_value = "")]
+    #[arg(long, value_name = "C", default_value = "", hide_default_value = true)]
     comment: String,
     #[command(flatten)]
     passphrase: PassphraseArgs,

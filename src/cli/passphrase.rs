@@ -183,4 +183,32 @@ mod tests {
         assert_eq!(first_line(&dir.path().join("none")).unwrap_err().exit, Exit::CouldNotTell);
         assert_eq!(first_line(dir.path()).unwrap_err().exit, Exit::CouldNotTell);
     }
+
+    #[test]
+    fn a_key_and_the_passphrase_that_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            fs::write(&dir.path().join(name), text.as_bytes(), 0o600, fs::Existing::Refuse).unwrap();
+            dir.path().join(name)
+        };
+        let key = SigningKey::generate().unwrap();
+        let pass = Passphrase::new(b"p".to_vec());
+        let clear = put("clear", &key.to_openssh(None, "").unwrap());
+        let locked = put("locked", &key.to_openssh(Some(&pass), "").unwrap());
+        let load = |key: &Path, file: Option<&Path>| {
+            load_key(key, &PassphraseArgs { passphrase_file: file.map(Path::to_owned) })
+        };
+        let (right, wrong, none) = (put("right", "p\n"), put("wrong", "q\n"), put("none", "\n"));
+        assert_eq!(load(&clear, None).unwrap().public(), key.public());
+        assert_eq!(load(&locked, Some(&right)).unwrap().public(), key.public());
+        for (key, file, why) in [
+            (&locked, &wrong, "wrong passphrase"),
+            (&locked, &none, "is empty"),
+            (&clear, &right, "is not encrypted"),
+            (&right, &right, "not an OpenSSH private key"),
+        ] {
+            let failure = load(key, Some(file)).unwrap_err();
+            assert!(failure.exit == Exit::Usage && failure.fact.contains(why), "{}", failure.fact);
+        }
+    }
 }
