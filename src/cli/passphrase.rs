@@ -111,17 +111,89 @@ fn first_line(path: &Path) -> Result<Passphrase, Failure> {
 }
 
 fn ask(question: &str) -> Result<Passphrase, Failure> {
-    match rpassword::prompt_password(question) {
+    let two_other_ways = |failure: Failure| {
+        failure
+            .hint("--passphrase-file F takes it from the first line of a file")
+            .hint(format!("{VARIABLE} takes it from the environment"))
+    };
+    let terminal = Terminal::open().map_err(|err| {
+        let fact = format!("a passphrase is needed and there is no terminal to ask for it ({err})");
+        two_other_ways(Failure::usage(fact))
+    })?;
+    match terminal.ask(question) {
         Ok(text) => Ok(Passphrase::new(text.into_bytes())),
-        Err(err) => {
-            let fact = match err.kind() {
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::Interrupted => "no passphrase was typed".to_owned(),
-                _ => format!("a passphrase is needed and there is no terminal to ask for it ({err})"),
-            };
-            Err(Failure::usage(fact)
-                .hint("--passphrase-file F takes it from the first line of a file")
-                .hint(format!("{VARIABLE} takes it from the environment")))
+        Err(err) => Err(two_other_ways(Failure::usage(format!("no passphrase was typed ({err})")))),
+    }
+}
+
+/// The terminal without echo; put back as it was in the end.
+#[cfg(unix)]
+struct Terminal {
+    tty: std::fs::File,
+    before: rustix::termios::Termios,
+}
+
+#[cfg(unix)]
+impl Terminal {
+    fn open() -> io::Result<Terminal> {
+        let tty = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
+        let before = rustix::termios::tcgetattr(&tty)?;
+        Ok(Terminal { tty, before })
+    }
+
+    /// `rpassword` reads and edits the line; the modes are set here, because it lets Ctrl-C end the program before it puts
+    /// them back, and the user's shell is then without echo.
+    fn ask(&self, question: &str) -> io::Result<String> {
+        use io::Write as _;
+        use rustix::termios::{LocalModes, OptionalActions, tcsetattr};
+        (&self.tty).write_all(question.as_bytes())?;
+        let mut quiet = self.before.clone();
+        quiet.local_modes -= LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG;
+        tcsetattr(&self.tty, OptionalActions::Now, &quiet)?;
+        let keys = Keys(self.tty.try_clone()?);
+        let config =
+            rpassword::ConfigBuilder::new().input_reader(keys).output_discard().password_feedback_hide().build();
+        let typed = rpassword::read_password_with_config(config);
+        (&self.tty).write_all(b"\n")?;
+        typed
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = rustix::termios::tcsetattr(&self.tty, rustix::termios::OptionalActions::Now, &self.before);
+    }
+}
+
+/// What is typed. Ctrl-C and the end of the terminal are errors: neither may pass for a passphrase.
+#[cfg(unix)]
+struct Keys(std::fs::File);
+
+#[cfg(unix)]
+impl io::Read for Keys {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // One at a time: what follows the line belongs to the next question.
+        let n = self.0.read(buffer.get_mut(..1).unwrap_or_default())?;
+        match buffer[..n] {
+            [] => Err(io::Error::other("the terminal was closed")),
+            [3] => Err(io::Error::other("interrupted")),
+            _ => Ok(n),
         }
+    }
+}
+
+#[cfg(not(unix))]
+struct Terminal;
+
+#[cfg(not(unix))]
+impl Terminal {
+    fn open() -> io::Result<Terminal> {
+        Ok(Terminal)
+    }
+
+    fn ask(&self, question: &str) -> io::Result<String> {
+        rpassword::prompt_password(question)
     }
 }
 
