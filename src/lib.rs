@@ -27,4 +27,6 @@ pub mod statement;
 
 pub mod rebuild;
 
+pub mod keys;
+
 pub mod cli;

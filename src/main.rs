@@ -1,5 +1,9 @@
 //! The `countersign` program: parse, run, exit code.
 
-fn main() -> ! {
-    std::process::exit(countersign::cli::main() as i32)
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The sandbox is this program again under another name: before anything else, threads above all.
+    countersign::sandbox::enter_if_asked();
+    ExitCode::from(countersign::cli::main() as u8)
 }
