@@ -258,7 +258,7 @@ fn one<R: Read>(
     let size = member.size();
     // A name that ends in a slash is a directory to every reader of tar, whatever its type says.
     let is_dir = kind.is_dir() || (kind.is_file() && raw.ends_with(b"/"));
-    if size != 0 && !kind.is_file() || size != 0 && is_dir {
+    if size != 0 && (is_dir || !kind.is_file()) {
         return Err(refuse("it has content but is not a file".into()));
     }
     let mut name = raw.as_slice();

@@ -102,7 +102,10 @@ impl Read for Metered<'_> {
         let n = self.input.read(into)?;
         meter.ended.set(n == 0 && !into.is_empty());
         let take = |cell: &Cell<u64>, stop: Stop| match cell.get().checked_sub(n as u64) {
-            Some(left) => Ok(cell.set(left)),
+            Some(left) => {
+                cell.set(left);
+                Ok(())
+            }
             None => Err(io::Error::other(stop)),
         };
         if meter.between.get() != u64::MAX {

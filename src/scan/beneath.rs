@@ -46,7 +46,7 @@ fn part_by_part(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) ->
 }
 
 /// The directory that holds `path`, opened, and the last part.
-pub(crate) fn parent<'a>(root: impl AsFd, path: &'a TreePath) -> Result<(OwnedFd, &'a [u8])> {
+pub(crate) fn parent(root: impl AsFd, path: &TreePath) -> Result<(OwnedFd, &[u8])> {
     let bytes = path.as_bytes();
     let (dir, name) = match bytes.iter().rposition(|b| *b == b'/') {
         Some(cut) => (&bytes[..cut], &bytes[cut + 1..]),

@@ -25,8 +25,9 @@ impl Stamper {
     }
 
     #[cfg(unix)]
+    #[allow(clippy::unnecessary_cast)] // the widths differ from system to system
     pub(super) fn stat(&self, stat: &rustix::fs::Stat) -> Stamp {
-        // The widths differ from system to system; those of `Metadata` do not, and the two must agree.
+        // To the types of `Metadata`: the two must agree.
         let place = (stat.st_dev as u64, stat.st_ino as u64, stat.st_mode as u32);
         let modified = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
         self.stamp(place, (stat.st_size as u64, modified, stat.st_ctime as i64, stat.st_ctime_nsec as i64))
