@@ -6,6 +6,11 @@ pub mod path;
 
 pub mod tree;
 
+pub mod scan;
+
+pub mod environment;
+pub mod sandbox;
+
 pub mod fs;
 
 pub mod cli;
