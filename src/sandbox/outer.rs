@@ -1,6 +1,6 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
-use super::reexec::{INNER, KilledOnDrop, OUTER, ourselves, start};
+use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
 use super::{How, Ran, SandboxError, Spec, StepRan};
 use crate::json;
 use nix::errno::Errno;
@@ -84,11 +84,15 @@ impl Report {
 pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxError> {
     let fail = |what| move |why: io::Error| SandboxError::Io { what, why };
     let mut command = ourselves(OUTER)?;
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (mut log, log_writer) = io::pipe().map_err(fail("make a pipe"))?;
+    // A step that opens /dev/stderr opens the pipe anew, which takes permission.
+    let id = build_id();
+    if id.uid != nix::unistd::geteuid().as_raw() {
+        std::os::unix::fs::fchown(&log_writer, Some(id.uid), Some(id.gid)).map_err(fail("give a pipe to the build"))?;
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_writer);
     let mut child = start(command)?;
-    let (Some(mut orders), Some(mut reports), Some(mut log)) =
-        (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take())
-    else {
+    let (Some(mut orders), Some(mut reports)) = (child.0.stdin.take(), child.0.stdout.take()) else {
         return Err(SandboxError::Helper("it has no pipes".into()));
     };
     let mut line = json::print(&Order {
