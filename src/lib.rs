@@ -4,13 +4,17 @@ pub mod digest;
 pub mod json;
 pub mod path;
 
+pub mod git;
+pub mod glob;
 pub mod tree;
 
+pub mod archive;
+pub mod fs;
 pub mod scan;
+#[cfg(unix)]
+pub mod source;
 
 pub mod environment;
 pub mod sandbox;
-
-pub mod fs;
 
 pub mod cli;

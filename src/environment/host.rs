@@ -1,13 +1,8 @@
 //! Paths of this host as the environment of a build (docs/spec.md §3.2, §4.1).
 
-use crate::digest::{self, TreeDigest};
 use crate::path::TreePath;
-use crate::sandbox::{Helper, RESERVED, SandboxError};
-use crate::tree::{Listing, TreeKind};
-use crate::{json, scan};
-use serde::{Deserialize, Serialize};
+use crate::sandbox::RESERVED;
 use std::ffi::OsString;
-use std::io::{self, BufRead, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -31,11 +26,6 @@ const PRIVATE: [&str; 7] = ["/etc", "/home", "/media", "/mnt", "/root", "/srv", 
 
 /// Longest lock that is read.
 const MAX_LOCK: usize = 1 << 20;
-/// Longest line between us and the helper.
-const LINE: usize = 1 << 24;
-/// Longest listing that the helper may send.
-const MAX_LISTING: u64 = 4 << 30;
-
 /// The read-only host paths of a build, sorted, none twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
@@ -103,26 +93,6 @@ impl Host {
         }
         text
     }
-
-    /// Reads all that is below the roots, as the build's id would, in a process of that id. That process stays, to look again.
-    pub fn fingerprint(&self) -> Result<Fingerprint, FingerprintError> {
-        let mut helper = Helper::environment()?;
-        let roots: Vec<OsString> = self.roots.iter().map(|root| root.clone().into()).collect();
-        say(&mut helper.to, &roots).map_err(FingerprintError::Pipe)?;
-        let length = match hear(&mut helper.from)? {
-            Answer::Listing(length) if length <= MAX_LISTING => length,
-            Answer::Failed(why) => return Err(FingerprintError::Scan(why)),
-            _ => return Err(FingerprintError::Answer),
-        };
-        let mut text = String::new();
-        let read = (&mut helper.from).take(length).read_to_string(&mut text).map_err(FingerprintError::Pipe)?;
-        let listing = Listing::parse(&text).map_err(|_| FingerprintError::Answer)?;
-        if read as u64 != length || listing.kind != TreeKind::Environment {
-            return Err(FingerprintError::Answer);
-        }
-        let digest = TreeDigest::from_bytes(*digest::sha256(text.as_bytes()).as_bytes());
-        Ok(Fingerprint { text, digest, helper })
-    }
 }
 
 fn below_root(root: &Path) -> Result<TreePath, crate::path::PathRefused> {
@@ -187,102 +157,6 @@ impl Lock {
         let differs = again.lines().zip(text.lines()).position(|(a, b)| a != b);
         Err(LockError::Line(differs.unwrap_or_else(|| again.lines().count().min(text.lines().count())) + 1))
     }
-}
-
-/// An environment that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FingerprintError {
-    /// The helper process could not be started.
-    #[error(transparent)]
-    Start(#[from] SandboxError),
-    /// The pipes to it.
-    #[error("cannot talk to the process that reads the environment: {0}")]
-    Pipe(io::Error),
-    /// It said something that it should not.
-    #[error("the process that reads the environment ended, or gave no proper answer")]
-    Answer,
-    /// What it could not read.
-    #[error("cannot read the environment: {0}")]
-    Scan(String),
-}
-
-/// An environment as it was found.
-pub struct Fingerprint {
-    text: String,
-    digest: TreeDigest,
-    helper: Helper,
-}
-
-impl Fingerprint {
-    /// The listing.
-    pub fn listing(&self) -> &str {
-        &self.text
-    }
-
-    /// Its digest.
-    pub fn digest(&self) -> TreeDigest {
-        self.digest
-    }
-
-    /// Looks again, by times and sizes: the first path that is not as it was, or `None`.
-    pub fn changed(mut self) -> Result<Option<TreePath>, FingerprintError> {
-        say(&mut self.helper.to, &"changed").map_err(FingerprintError::Pipe)?;
-        match hear(&mut self.helper.from)? {
-            Answer::Unchanged => Ok(None),
-            Answer::Changed(path) => TreePath::from_escaped(&path).map(Some).map_err(|_| FingerprintError::Answer),
-            Answer::Failed(why) => Err(FingerprintError::Scan(why)),
-            Answer::Listing(_) => Err(FingerprintError::Answer),
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-enum Answer {
-    /// So many bytes of listing follow.
-    Listing(u64),
-    Unchanged,
-    Changed(String),
-    Failed(String),
-}
-
-fn say<T: Serialize>(to: &mut impl Write, value: &T) -> io::Result<()> {
-    let mut line = json::print(value);
-    line.push(b'\n');
-    to.write_all(&line)?;
-    to.flush()
-}
-
-fn hear(from: &mut impl BufRead) -> Result<Answer, FingerprintError> {
-    let mut line = Vec::new();
-    from.take(LINE as u64).read_until(b'\n', &mut line).map_err(FingerprintError::Pipe)?;
-    json::parse(&line, LINE).map_err(|_| FingerprintError::Answer)
-}
-
-/// The helper's side: a line with the roots, answered by the listing; then, when asked with another line, whether it still holds.
-pub fn serve(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<()> {
-    let mut line = Vec::new();
-    from.take(LINE as u64).read_until(b'\n', &mut line)?;
-    let roots: Vec<OsString> = json::parse(&line, LINE).map_err(io::Error::other)?;
-    let roots: Vec<PathBuf> = roots.into_iter().map(PathBuf::from).collect();
-    let scanned = match scan::environment(&roots) {
-        Ok(scanned) => scanned,
-        Err(err) => return say(to, &Answer::Failed(err.to_string())),
-    };
-    let listing = scanned.tree.listing();
-    say(to, &Answer::Listing(listing.len() as u64))?;
-    to.write_all(listing.as_bytes())?;
-    to.flush()?;
-    drop(listing);
-    line.clear();
-    if from.read_until(b'\n', &mut line)? == 0 {
-        return Ok(());
-    }
-    let answer = match scanned.changed() {
-        Ok(None) => Answer::Unchanged,
-        Ok(Some(path)) => Answer::Changed(path.escaped()),
-        Err(err) => Answer::Failed(err.to_string()),
-    };
-    say(to, &answer)
 }
 
 #[cfg(test)]

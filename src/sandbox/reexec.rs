@@ -31,7 +31,7 @@ pub fn enter_if_asked() {
         Some(ENVIRONMENT) => {
             #[cfg(target_os = "linux")]
             let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-            let served = crate::environment::serve(&mut io::stdin().lock(), &mut io::stdout().lock());
+            let served = crate::environment::serve(&mut io::stdin().lock(), &mut io::stdout());
             std::process::exit(served.is_err().into())
         }
         _ => {}
