@@ -10,7 +10,7 @@ use crate::recipe::{Epoch, Recipe};
 use crate::sandbox::{self, Ran, SandboxError};
 use crate::scan::{self, ScanError};
 use crate::source::{self, Source, SourceError};
-use crate::statement::{BuildOrder, Observation, Release, SourceCommitment};
+use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment};
 use crate::tree::{Node, Tree, TreeError, TreeKind};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -61,8 +61,8 @@ pub enum BuildError {
         made: Vec<TreePath>,
     },
     /// The environment changed while the build ran.
-    #[error("the environment changed during the build: /{0}")]
-    EnvironmentChanged(TreePath),
+    #[error("the environment changed during the build: {}", .0.display())]
+    EnvironmentChanged(PathBuf),
     /// A signed order with a source epoch that no clock has.
     #[error("SOURCE_DATE_EPOCH {0} is out of range")]
     Epoch(u64),
@@ -136,9 +136,6 @@ impl Plan {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let scanned = source.scan(Wanted::SOURCE, &|path, _| recipe.excludes(path), threads, None)?;
         let tree = scanned.tree;
-        if let Some(stale) = tree.entries().iter().find(|entry| recipe.is_output(&entry.path)) {
-            return Err(BuildError::Stale(stale.path.clone()));
-        }
         let order = BuildOrder {
             source: SourceCommitment::Public {
                 listing: tree.digest(),
@@ -172,9 +169,15 @@ impl Plan {
         self.host.roots()
     }
 
+    /// Whether a path counts as output.
+    pub fn is_output(&self, path: &TreePath) -> bool {
+        self.recipe.is_output(path)
+    }
+
     /// Exactly the variables that the steps get.
     pub fn variables(&self) -> BTreeMap<String, String> {
-        let mut variables: BTreeMap<String, String> = FIXED.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let mut variables: BTreeMap<String, String> =
+            FIXED.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         variables.insert("SOURCE_DATE_EPOCH".to_owned(), self.epoch.to_string());
         variables.extend(self.recipe.env.clone());
         variables
@@ -229,6 +232,12 @@ impl Built {
         })
     }
 
+    /// The controls, as a statement has them.
+    pub fn controls(&self) -> BTreeMap<String, Control> {
+        let state = |word: &String| if word == "enforced" { Control::Enforced } else { Control::NotEnforced };
+        self.ran.controls.iter().map(|(name, word)| (name.clone(), state(word))).collect()
+    }
+
     /// Where the bytes of the outputs are for now.
     pub fn dir(&self) -> PathBuf {
         self.work.build_dir()
@@ -242,12 +251,10 @@ impl Built {
 
 /// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
 /// it comes.
-pub fn run(
-    plan: &Plan,
-    isolation: Isolation,
-    scratch: &Path,
-    log: &mut dyn FnMut(&[u8]),
-) -> Result<Built, BuildError> {
+pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
+    if let Some(stale) = plan.tree.entries().iter().find(|entry| plan.is_output(&entry.path)) {
+        return Err(BuildError::Stale(stale.path.clone()));
+    }
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;
@@ -271,7 +278,8 @@ pub fn run(
         size += bytes.len() as u64;
         log(bytes);
     };
-    let fingerprint: Fingerprint = plan.host.fingerprint()?;
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut fingerprint: Fingerprint = plan.host.fingerprint(threads, &mut |_, _| {})?;
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
             sandbox::own_build_dir(&dir)?;

@@ -133,7 +133,11 @@ mod tests {
         };
         let tree = crate::scan::tree(root, &options).unwrap().tree;
         assert_eq!(tree_id(&tree).unwrap().to_string(), theirs);
-        assert_ne!(format!("swh:1:dir:{}", swhid(&tree).unwrap()), format!("swh:1:dir:{theirs}"), "empty directories are in a SWHID");
+        assert_ne!(
+            format!("swh:1:dir:{}", swhid(&tree).unwrap()),
+            format!("swh:1:dir:{theirs}"),
+            "empty directories are in a SWHID"
+        );
         std::fs::remove_dir_all(root.join("empty")).unwrap();
         let tree = crate::scan::tree(root, &options).unwrap().tree;
         assert_eq!(format!("swh:1:dir:{}", swhid(&tree).unwrap()), format!("swh:1:dir:{theirs}"));

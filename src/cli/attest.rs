@@ -95,12 +95,14 @@ pub struct BuildArgs {
 
 /// Arguments of `attest`.
 #[derive(ClapArgs, Debug)]
-#[command(after_help = "Writes the bundle: the signed manifest, the signed run record, and the listings of source and outputs. Beside it stand \
+#[command(
+    after_help = "Writes the bundle: the signed manifest, the signed run record, and the listings of source and outputs. Beside it stand \
 the build's log (NAME.log) and the listing of the environment (NAME.environment).
 
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
-  countersign attest --source hello-1.0.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl --out dist")]
+  countersign attest --source hello-1.0.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl --out dist"
+)]
 pub struct AttestArgs {
     #[command(flatten)]
     what: What,
@@ -133,7 +135,9 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     absent(&args.out)?;
     let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
     let (plan, source) = plan(what)?;
-    for (name, path) in [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))] {
+    for (name, path) in
+        [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
+    {
         check_place(name, path, &source, &plan)?;
     }
     let (built, _) = once(&plan, what, &log)?;
@@ -371,7 +375,9 @@ fn report(plan: &Plan, built: &Built) {
         }
     }
     if built.observation != crate::statement::Observation::Isolated {
-        ui::say("note: built without isolation; the statement says `observed`, which policies refuse unless they say otherwise");
+        ui::say(
+            "note: built without isolation; the statement says `observed`, which policies refuse unless they say otherwise",
+        );
     }
 }
 

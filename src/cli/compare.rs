@@ -79,7 +79,8 @@ impl Located {
     /// For programs.
     pub fn json(&self) -> Value {
         let side = |line: &Option<Line>| {
-            line.as_ref().map(|line| json!({"mode": format!("{:06o}", line.mode), "size": line.size, "sha256": line.sha256}))
+            line.as_ref()
+                .map(|line| json!({"mode": format!("{:06o}", line.mode), "size": line.size, "sha256": line.sha256}))
         };
         json!({
             "path": self.difference.path.escaped(),

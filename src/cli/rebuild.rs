@@ -21,7 +21,8 @@ use crate::recipe::{self, Recipe};
 use crate::scan;
 use crate::source;
 use crate::statement::{
-    Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict, VerdictKind,
+    Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
+    VerdictKind,
 };
 use crate::tree::{Line, Listing, TreeKind};
 use clap::Args as ClapArgs;
@@ -31,7 +32,8 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `rebuild`.
 #[derive(ClapArgs, Debug)]
-#[command(after_help = "The build sees neither the bundle nor published files, nor their digests; its own digests are written down before anything \
+#[command(
+    after_help = "The build sees neither the bundle nor published files, nor their digests; its own digests are written down before anything \
 is compared. Without --policy the manifest's signer is `claimed, not checked`, and the signed verdict says so.
 
 Exit codes: 0 identical, 1 different, 5 the runs disagree with one another, 6 the build failed, 7 could not tell,
@@ -40,7 +42,8 @@ Exit codes: 0 identical, 1 different, 5 the runs disagree with one another, 6 th
 Examples:
   countersign rebuild hello.intoto.jsonl --source hello-1.0
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
-  countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result")]
+  countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
+)]
 pub struct Args {
     /// The bundle with the manifest to answer
     bundle: PathBuf,
@@ -107,7 +110,8 @@ fn payload(text: &str) -> Result<PayloadDigest, String> {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
     if key.is_some() && !args.append && args.out.is_none() {
-        return Err(Failure::usage("where shall the signed statements go?").hint("--append adds them to the bundle; --out DIR keeps them there"));
+        return Err(Failure::usage("where shall the signed statements go?")
+            .hint("--append adds them to the bundle; --out DIR keeps them there"));
     }
     if let Some(out) = &args.out {
         attest::absent(out)?;
@@ -299,9 +303,9 @@ fn write_down(
         place.write(&format!("run-{number}.listing"), built.outputs.listing().as_bytes())?;
     }
     let (first, times) = &built[0];
-    let agree = built.iter().all(|(run, _)| {
-        run.outputs.digest() == first.outputs.digest() && run.environment == first.environment
-    });
+    let agree = built
+        .iter()
+        .all(|(run, _)| run.outputs.digest() == first.outputs.digest() && run.environment == first.environment);
     let (Some(key), true) = (key, agree) else { return Ok(Own { payload: None, lines: Vec::new() }) };
     let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key));
     let encoded = provenance.encode();
