@@ -31,7 +31,7 @@ fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 fn read_with(bytes: &[u8], strip: u8, limit: u64) -> Result<Scanned, ArchiveError> {
-    tree(written(bytes).path(), strip, Wanted::default(), &|_, _| false, limit)
+    tree(written(bytes).path(), strip, Wanted::default(), &|_, _| false, limit, None)
 }
 
 fn read(bytes: &[u8]) -> Result<Scanned, ArchiveError> {
@@ -227,7 +227,7 @@ fn stripping_and_excluding() {
     assert_eq!(names(&read_with(&bytes, 1, MAX_UNPACKED).unwrap()), [".git/config", "a", "b"]);
     assert!(read_with(&bytes, 2, MAX_UNPACKED).is_err(), "a file of which nothing is left");
     let exclude = |path: &TreePath, _: bool| path.as_bytes() == b".git";
-    let scanned = tree(written(&bytes).path(), 1, Wanted::default(), &exclude, MAX_UNPACKED).unwrap();
+    let scanned = tree(written(&bytes).path(), 1, Wanted::default(), &exclude, MAX_UNPACKED, None).unwrap();
     assert_eq!(names(&scanned), ["a", "b"]);
     assert_eq!(scanned.excluded.iter().map(|p| p.escaped()).collect::<Vec<_>>(), [".git"]);
 }
