@@ -9,7 +9,7 @@ mod stream;
 use crate::digest::{ContentHasher, Wanted};
 use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
-use crate::scan::{Exclude, ScanError, Scanned};
+use crate::scan::{Exclude, Progress, ScanError, Scanned};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -110,10 +110,12 @@ pub fn tree(
     wanted: Wanted,
     exclude: &Exclude<'_>,
     limit: u64,
+    progress: Option<&Progress<'_>>,
 ) -> Result<Scanned, ArchiveError> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut files: HashMap<TreePath, usize> = HashMap::new();
     let mut excluded: Vec<TreePath> = Vec::new();
+    let mut total = 0;
     let mut buffer = vec![0; crate::scan::read::SMALL];
     let meta = members(path, strip, limit, &mut |at, member| {
         if entries.len() == MAX_ENTRIES {
@@ -131,6 +133,10 @@ pub fn tree(
                 let mut hasher = ContentHasher::new(size, wanted);
                 copy(path, data, size, &mut buffer, &mut |bytes| {
                     hasher.update(bytes);
+                    total += bytes.len() as u64;
+                    if let Some(progress) = progress {
+                        progress(files.len() as u64, total);
+                    }
                     Ok(())
                 })?;
                 files.insert(at.clone(), entries.len());

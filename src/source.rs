@@ -92,7 +92,7 @@ impl Source {
                 let options = Options { kind: TreeKind::Source, wanted, exclude, threads, progress };
                 Ok(scan::tree(&self.path, &options)?)
             }
-            Form::Archive { strip, limit } => Ok(archive::tree(&self.path, strip, wanted, exclude, limit)?),
+            Form::Archive { strip, limit } => Ok(archive::tree(&self.path, strip, wanted, exclude, limit, progress)?),
         }
     }
 

@@ -139,16 +139,22 @@ impl Tree {
         if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(TreeError::Twice(pair[0].path.clone()));
         }
-        let solid: HashSet<&TreePath> =
-            entries.iter().filter(|e| !matches!(e.node, Node::Dir { .. })).map(|e| &e.path).collect();
         let mut parents = HashSet::new();
+        // Entries of one directory mostly follow one another: their parent is looked at once.
+        let mut last: &[u8] = b"";
         for entry in &entries {
             if kind != TreeKind::Environment && matches!(entry.node, Node::Closed { .. }) {
                 return Err(TreeError::Closed(entry.path.clone()));
             }
+            let dir = entry.path.as_bytes().iter().rposition(|b| *b == b'/').map(|cut| &entry.path.as_bytes()[..cut]);
+            if dir.is_none_or(|dir| dir == last) {
+                continue;
+            }
+            last = dir.unwrap_or_default();
             let mut above = entry.path.parent();
             while let Some(parent) = above {
-                if solid.contains(&parent) {
+                let found = entries.binary_search_by(|e| e.path.cmp(&parent)).map(|at| &entries[at].node);
+                if found.is_ok_and(|node| !matches!(node, Node::Dir { .. })) {
                     return Err(TreeError::BelowFile(entry.path.clone(), parent));
                 }
                 above = parent.parent();

@@ -193,12 +193,12 @@ fn what_cannot_be_read_is_an_error() {
         (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
     };
     assert_eq!(as_nobody(), (0, String::new()));
-    set_permissions(top.join("secret"), Permissions::from_mode(0)).unwrap();
+    set_permissions(top.join("secret"), Permissions::from_mode(0o000)).unwrap();
     let (code, err) = as_nobody();
     assert!(code == 7 && err.contains("top/secret: Permission denied"), "{err}");
     set_permissions(top.join("secret"), Permissions::from_mode(0o644)).unwrap();
     create_dir(top.join("closed")).unwrap();
-    set_permissions(top.join("closed"), Permissions::from_mode(0)).unwrap();
+    set_permissions(top.join("closed"), Permissions::from_mode(0o000)).unwrap();
     let (code, err) = as_nobody();
     assert!(code == 7 && err.contains("top/closed: Permission denied"), "{err}");
     set_permissions(top.join("closed"), Permissions::from_mode(0o755)).unwrap();

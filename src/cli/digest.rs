@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::ui;
 use crate::archive::ArchiveError;
-use crate::digest::Wanted;
+use crate::digest::{TreeDigest, Wanted};
 use crate::git;
 use crate::glob::Glob;
 use crate::path::TreePath;
@@ -74,15 +74,21 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
     let scanned = Source::open(&args.path, args.strip)
         .and_then(|source| source.scan(wanted, &exclude, threads, None))
         .map_err(source_refused)?;
-    notes(&scanned, args.exclude.is_empty());
+    // Both look at every path of the tree; neither waits for the other.
+    let (digest, folding) = std::thread::scope(|scope| {
+        let folding = scope.spawn(|| scanned.tree.folding_names());
+        (scanned.tree.digest(), folding.join())
+    });
+    let folding = folding.map_err(|_| Failure::new(Exit::Internal, "a thread panicked"))?;
+    notes(&scanned.excluded, args.exclude.is_empty(), &folding);
     if args.json {
-        return json(args, &scanned);
+        return json(args, &scanned, digest, &folding);
     }
     if args.listing {
         listing(&scanned.tree);
         return Ok(Exit::Yes);
     }
-    let mut text = format!("sha256:{}\n", scanned.tree.digest());
+    let mut text = format!("sha256:{digest}\n");
     if let Some((git, swhid)) = git_ids(args, &scanned.tree)? {
         text += &format!("gitTree:{git}\nswhid:{swhid}\n");
     }
@@ -101,8 +107,8 @@ fn excluding(globs: &[String]) -> Result<impl Fn(&TreePath, bool) -> bool + Sync
 }
 
 /// What somebody who compares digests must know, on standard error.
-fn notes(scanned: &Scanned, by_default: bool) {
-    match scanned.excluded.as_slice() {
+fn notes(excluded: &[TreePath], by_default: bool, folding: &[(TreePath, TreePath)]) {
+    match excluded {
         [] => {}
         [one] if by_default => ui::say(&format!("note: left out {}", ui::escape(&one.escaped()))),
         many => {
@@ -114,7 +120,7 @@ fn notes(scanned: &Scanned, by_default: bool) {
             }
         }
     }
-    for (a, b) in scanned.tree.folding_names() {
+    for (a, b) in folding {
         let (a, b) = (ui::escape(&a.escaped()), ui::escape(&b.escaped()));
         ui::say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
     }
@@ -147,12 +153,12 @@ fn git_ids(args: &Args, tree: &Tree) -> Result<Option<(String, String)>, Failure
     Ok(Some((git::tree_id(tree).map_err(fail)?.to_string(), format!("swh:1:dir:{}", git::swhid(tree).map_err(fail)?))))
 }
 
-fn json(args: &Args, scanned: &Scanned) -> Result<Exit, Failure> {
+fn json(args: &Args, scanned: &Scanned, digest: TreeDigest, folding: &[(TreePath, TreePath)]) -> Result<Exit, Failure> {
     let tree = &scanned.tree;
     let escaped = |paths: &[TreePath]| paths.iter().map(TreePath::escaped).collect::<Vec<_>>();
-    let folding: Vec<_> = tree.folding_names().iter().map(|(a, b)| [a.escaped(), b.escaped()]).collect();
+    let folding: Vec<_> = folding.iter().map(|(a, b)| [a.escaped(), b.escaped()]).collect();
     let mut body = serde_json::json!({
-        "sha256": tree.digest(),
+        "sha256": digest,
         "entries": tree.entries().len(),
         "excluded": escaped(&scanned.excluded),
         "foldingNames": folding,

@@ -217,7 +217,8 @@ fn assemble(
     if found.len() > MAX_ENTRIES {
         return Err(TreeError::TooMany.into());
     }
-    found.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    // The stable sort, which makes use of the runs that the threads have sorted.
+    found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     let mut leaves = Vec::new();
     let mut dirs = Vec::new();
     let mut entries = Vec::with_capacity(found.len());

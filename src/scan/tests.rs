@@ -179,3 +179,90 @@ fn a_file_that_grows_while_it_is_read() {
         assert!(matches!(all, Err(ScanError::Changed(_))), "{all:?}");
     });
 }
+
+#[test]
+fn a_file_that_turns_into_a_fifo_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let aside = tempfile::tempdir_in(dir.path().parent().unwrap()).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stopped = || stop.load(std::sync::atomic::Ordering::Relaxed);
+    let (name, fifo, plain) = (dir.path().join("f"), aside.path().join("fifo"), aside.path().join("plain"));
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    write(&name, "x").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stopped() {
+                std::fs::rename(&name, &plain).unwrap();
+                std::fs::rename(&fifo, &name).unwrap();
+                std::fs::rename(&name, &fifo).unwrap();
+                std::fs::rename(&plain, &name).unwrap();
+            }
+        });
+        let mut kinds = [0; 2];
+        for _ in 0..500 {
+            match scan(dir.path()) {
+                Ok(_) => kinds[0] += 1,
+                Err(ScanError::Changed(_) | ScanError::Kind { kind: "a FIFO", .. }) => kinds[1] += 1,
+                Err(err) => panic!("{err}"),
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(kinds[1] > 0, "the other thread never had its turn: {kinds:?}");
+    });
+}
+
+/// Root may open everything, so the test runs itself again as somebody else.
+#[test]
+fn what_may_not_be_opened_is_closed_in_an_environment() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    const INNER: &str = "COUNTERSIGN_TEST_CLOSED";
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    if let Some(top) = std::env::var_os(INNER) {
+        let top = Path::new(&top);
+        let options = Options::new(TreeKind::Environment);
+        let all = environment(&[top.into()], &options).unwrap();
+        let cut = top.to_str().unwrap().len();
+        let shown = |scanned: &Scanned| -> Vec<(String, u32)> {
+            let lines = scanned.tree.lines().filter(|line| line.sha256.is_none());
+            lines.map(|line| (line.path.escaped()[cut - 1..].to_owned(), line.mode)).collect()
+        };
+        assert_eq!(
+            shown(&all),
+            [
+                (String::new(), 0o040_755),
+                ("/listed".into(), 0o040_444),
+                ("/none".into(), 0o040_000),
+                ("/secret".into(), 0o100_000),
+            ]
+        );
+        assert_eq!(shown(&environment(&[top.join("none")], &options).unwrap()), [("/none".into(), 0o040_000)]);
+        assert!(matches!(scan(top), Err(ScanError::Fs(_))), "in a source it is an error");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path().canonicalize().unwrap().join("top");
+    create_dir_all(top.join("listed/below")).unwrap();
+    create_dir(top.join("none")).unwrap();
+    write(top.join("none/f"), "x").unwrap();
+    write(top.join("secret"), "x").unwrap();
+    write(top.join("open"), "x").unwrap();
+    let root = std::fs::metadata(&top).unwrap().uid() == 0;
+    for (name, bits) in [("listed", 0o444), ("none", 0o000), ("secret", 0o000), ("", 0o755)] {
+        mode(&top.join(name), bits);
+    }
+    mode(dir.path(), 0o755);
+    let program = dir.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    mode(&program, 0o755);
+    let name = "scan::tests::what_may_not_be_opened_is_closed_in_an_environment";
+    let mut again = std::process::Command::new(&program);
+    again.args(["--exact", name]).env(INNER, &top);
+    if root {
+        again.uid(65534).gid(65534);
+    }
+    let out = again.output().unwrap();
+    crate::source::remove_tree(&top).unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.contains("1 passed"), "{text}");
+}

@@ -204,6 +204,8 @@ impl<'a> Walk<'a> {
                 self.lock().failed.get_or_insert(err);
             }
         }
+        // Each thread sorts what it found; putting sorted runs together is cheap.
+        local.found.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
         local
     }
 

@@ -137,6 +137,20 @@ fn outputs_keep_every_bit() {
 }
 
 #[test]
+fn progress_is_told_of_both_forms() {
+    let from = tempfile::tempdir().unwrap();
+    sample(from.path());
+    let archive = tar(from.path());
+    for path in [from.path(), archive.path()] {
+        let most = std::sync::Mutex::new((0, 0));
+        let told = |files: u64, bytes: u64| *most.lock().unwrap() = (files, bytes);
+        Source::open(path, 0).unwrap().scan(Wanted::default(), &|_, _| false, NonZeroUsize::MIN, Some(&told)).unwrap();
+        let (files, bytes) = *most.lock().unwrap();
+        assert!(files > 0 && bytes == 300_002, "{files} {bytes}");
+    }
+}
+
+#[test]
 fn strip_is_for_archives() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Source::open(dir.path(), 1), Err(SourceError::Strip(_))));

@@ -174,7 +174,13 @@ impl<'a> Writer<'a> {
     pub(super) fn file_from_written(&self, file: Recorded<'_>, first: &TreePath) -> Result<(), SourceError> {
         let fd = beneath::open(&self.dest, first.as_bytes(), OFlags::RDONLY, Mode::empty())
             .map_err(|err| self.fail(first, err))?;
-        self.copy(file, file.content.size, &mut File::from(fd), &mut vec![0; BLOCK])
+        let mut from = File::from(fd);
+        self.copy(file, file.content.size, &mut from, &mut vec![0; BLOCK])?;
+        // Reading moved its time of access.
+        match &self.times {
+            Some(times) => rustix::fs::futimens(&from, times).map_err(|err| self.fail(first, err)),
+            None => Ok(()),
+        }
     }
 
     fn copy(&self, file: Recorded<'_>, size: u64, data: &mut impl Read, buffer: &mut [u8]) -> Result<(), SourceError> {
