@@ -14,7 +14,9 @@ pub mod scan;
 #[cfg(unix)]
 pub mod source;
 
+#[cfg(unix)]
 pub mod environment;
+#[cfg(unix)]
 pub mod sandbox;
 
 pub mod cli;

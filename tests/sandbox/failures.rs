@@ -1,11 +1,12 @@
 //! Runs that do not end well.
 
-use super::setup::{Test, place, processes_with, run, spec, wait_until};
+use super::setup::{Test, place, processes_with, root, run, spec, wait_until};
 use countersign::sandbox::{self, How, SandboxError, Spec};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -22,6 +23,7 @@ pub const TESTS: &[Test] = &[
     ("limits", limits),
     ("no_user_namespaces", no_user_namespaces),
     ("no_fresh_proc", no_fresh_proc),
+    ("mounts_below_roots_are_read_only", mounts_below_roots_are_read_only),
     ("unreachable_roots", unreachable_roots),
 ];
 
@@ -44,11 +46,24 @@ pub fn child(role: &str, dir: &Path) -> ExitCode {
             mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
             mount(Some("tmpfs"), "/proc/sys/kernel", Some("tmpfs"), MsFlags::empty(), nothing).unwrap();
         }
+        "mounts" => {
+            own_user_namespace(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS);
+            let nothing = None::<&str>;
+            mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+            mount(Some("tmpfs"), "/usr/share", Some("tmpfs"), MsFlags::MS_NOEXEC, nothing).unwrap();
+            std::fs::create_dir("/usr/share/a b").unwrap();
+            mount(Some("tmpfs"), "/usr/share/a b", Some("tmpfs"), MsFlags::empty(), nothing).unwrap();
+            std::fs::write("/usr/share/a b/f", "").unwrap();
+        }
         _ => {}
     }
-    let script = match role.strip_prefix("run:") {
-        Some(mark) => format!("(setsid sh -c 'sleep {mark}; true' &); sleep {mark}; true"),
-        None => "ls /proc/self/fd".to_owned(),
+    let script = match (role, role.strip_prefix("run:")) {
+        (_, Some(mark)) => format!("(setsid sh -c 'sleep {mark}; true' &); sleep {mark}; true"),
+        ("mounts", _) => {
+            "test -w '/usr/share/a b/f' && echo writable; grep ' /usr/share' /proc/self/mountinfo | cut -d' ' -f5,6"
+                .into()
+        }
+        _ => "ls /proc/self/fd".into(),
     };
     let (result, log) = run(&spec(dir, &script));
     print!("{log}");
@@ -210,6 +225,17 @@ fn no_fresh_proc() {
     assert!(said.starts_with("no sandbox on this host: mount a fresh /proc: "), "{said}");
 }
 
+fn mounts_below_roots_are_read_only() {
+    let place = place();
+    // In that user namespace the one id there is runs the build.
+    let own = Some(nix::unistd::getuid().as_raw());
+    std::os::unix::fs::chown(&place.build, own, None).unwrap();
+    let output = again("mounts", &place.build).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected = "/usr/share ro,nosuid,nodev,noexec,relatime\n/usr/share/a\\040b ro,nosuid,nodev,relatime\nran\n";
+    assert_eq!(said, expected);
+}
+
 fn unreachable_roots() {
     let place = place();
     let mut spec = spec(&place.build, "true");
@@ -230,4 +256,19 @@ fn unreachable_roots() {
     assert!(run(&spec).0.is_ok());
     spec.build_dir = place.build.join("none");
     assert!(matches!(run(&spec).0, Err(SandboxError::Root { .. })));
+    // Below a directory that the build's id may not pass.
+    let root = root();
+    std::fs::create_dir_all(root.path().join("closed/tool")).unwrap();
+    std::fs::set_permissions(root.path().join("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    spec.build_dir = place.build.clone();
+    spec.roots.push(root.path().join("closed/tool"));
+    let result = run(&spec).0;
+    std::fs::set_permissions(root.path().join("closed"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    match result {
+        Err(SandboxError::Root { path, why }) => {
+            assert_eq!(path, root.path().join("closed/tool"));
+            assert!(why.contains("Permission denied"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
