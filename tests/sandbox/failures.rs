@@ -122,25 +122,25 @@ fn exit_codes_and_signals() {
 fn plain_runs_fail_alike() {
     fails_alike(sandbox::run_plain);
     let place = place();
-    let mut spec = spec(&place.build, "env; pwd; sleep 7.654321 & echo $!");
+    let mut spec = spec(&place.build, "env; pwd; sleep 37.654321 & echo $!");
     let mut log = Vec::new();
     sandbox::run_plain(&spec, &mut |chunk| log.extend_from_slice(chunk)).unwrap();
     let log = String::from_utf8(log).unwrap();
     assert!(log.contains("TZ=UTC\n") && !log.contains("CARGO"), "{log}");
     assert!(log.contains(&format!("{}\n", place.build.display())), "{log}");
-    assert_eq!(processes_with("7.654321"), 0, "the step's group is gone with it");
-    spec.steps[0][2] = "sleep 7.654322 & sleep 7.654322".into();
+    assert_eq!(processes_with("37.654321"), 0, "the step's group is gone with it");
+    spec.steps[0][2] = "sleep 37.654322 & sleep 37.654322".into();
     spec.limits.time = Duration::from_millis(200);
     let result = sandbox::run_plain(&spec, &mut |_| {});
     assert!(matches!(result, Err(SandboxError::TimedOut { .. })), "{result:?}");
-    assert_eq!(processes_with("7.654322"), 0);
+    assert_eq!(processes_with("37.654322"), 0);
 }
 
 fn timeout_leaves_nothing() {
     let place = place();
     let mut spec = spec(
         &place.build,
-        "(setsid sh -c 'trap \"\" TERM INT HUP; sleep 8.765431; true' &); echo started; sleep 8.765431",
+        "(setsid sh -c 'trap \"\" TERM INT HUP; sleep 38.765431; true' &); echo started; sleep 38.765431",
     );
     spec.limits.time = Duration::from_millis(400);
     let begun = Instant::now();
@@ -148,7 +148,7 @@ fn timeout_leaves_nothing() {
     assert!(matches!(result, Err(SandboxError::TimedOut { after }) if after == spec.limits.time), "{result:?}");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(log, "started\n");
-    assert_eq!(processes_with("8.765431"), 0);
+    assert_eq!(processes_with("38.765431"), 0);
 }
 
 /// A run of this program whose steps stay; ended by `end`, after which nothing may be left.
@@ -162,19 +162,19 @@ fn ended_by(mark: &str, end: impl Fn(&mut Child)) {
 }
 
 fn death_of_the_caller_leaves_nothing() {
-    ended_by("9.876541", |child| child.kill().unwrap());
+    ended_by("39.876541", |child| child.kill().unwrap());
 }
 
 fn interrupt_leaves_nothing() {
-    ended_by("9.876542", |child| killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap());
+    ended_by("39.876542", |child| killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap());
 }
 
 fn panic_of_the_caller_leaves_nothing() {
     let place = place();
-    let spec = spec(&place.build, "sleep 9.876543 & echo; sleep 9.876543");
+    let spec = spec(&place.build, "sleep 39.876543 & echo; sleep 39.876543");
     let caught = std::panic::catch_unwind(|| sandbox::run(&spec, &mut |_| std::panic::resume_unwind(Box::new(()))));
     assert!(caught.is_err());
-    wait_until("all of it ends", || processes_with("9.876543") == 0);
+    wait_until("all of it ends", || processes_with("39.876543") == 0);
 }
 
 fn inherited_descriptors_are_closed() {
