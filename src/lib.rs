@@ -13,10 +13,13 @@ pub mod scan;
 pub mod source;
 pub mod tree;
 
+#[cfg(unix)]
 pub mod build;
 pub mod commit_time;
+#[cfg(unix)]
 pub mod environment;
 pub mod recipe;
+#[cfg(unix)]
 pub mod sandbox;
 
 pub mod bundle;

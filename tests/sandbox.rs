@@ -14,9 +14,10 @@ mod linux {
 
     pub fn main() -> ExitCode {
         let args: Vec<String> = std::env::args().skip(1).collect();
-        match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["--child", role, dir] => return failures::child(role, dir.as_ref()),
-            _ => {}
+        if let [child, role, dir] = &args[..]
+            && child == "--child"
+        {
+            return failures::child(role, dir.as_ref());
         }
         let wanted = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
         let mut failed =

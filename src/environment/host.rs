@@ -61,6 +61,9 @@ pub enum LockError {
     /// A root that no recipe can name.
     #[error("line {0} of the lock: {1}")]
     Root(usize, RootRefused),
+    /// The last line has no line feed.
+    #[error("the last line of the lock does not end with a line feed")]
+    Unterminated,
     /// Over a mebibyte.
     #[error("the lock is longer than {MAX_LOCK} bytes")]
     TooLong,
@@ -130,7 +133,7 @@ impl Lock {
         if text.len() > MAX_LOCK {
             return Err(LockError::TooLong);
         }
-        let mut lines = text.strip_suffix('\n').unwrap_or_default().split('\n');
+        let mut lines = text.strip_suffix('\n').ok_or(LockError::Unterminated)?.split('\n');
         if lines.next() != Some("countersign-lock v1") {
             return Err(LockError::Version);
         }
@@ -210,13 +213,13 @@ mod tests {
         let empty = Host::new(false, &[]).unwrap();
         assert_eq!(Lock::parse(&empty.lock_text(0)).unwrap().host, empty);
         for (bad, err) in [
-            (text.trim_end().to_owned(), LockError::Line(text.lines().count())),
+            (text.trim_end().to_owned(), LockError::Unterminated),
             (text.replace("lock v1", "lock v2"), LockError::Version),
             (text.replace("kind host", "kind guest"), LockError::Kind),
             (text.replace("epoch 17", "epoch +17"), LockError::Line(3)),
             (text.replace("epoch 17", "epoch 017"), LockError::Line(3)),
             (text.replace("epoch 17", "epoch -17"), LockError::Line(3)),
-            (text.replace("root /opt/x\n", "root /opt/x\nroot /opt/x\n"), LockError::Line(13)),
+            (text.replace("root /opt/x\n", "root /opt/x\nroot /opt/x\n"), LockError::Line(15)),
             (text.replace("root /bin\n", "root /usr\n"), LockError::Line(4)),
             (text.replace("root /bin\n", "root /bin/\n"), LockError::Line(4)),
             (text.replace("root /bin\n", "root \\x2fbin\n"), LockError::Line(4)),

@@ -42,6 +42,7 @@ fn ruleset() -> Result<landlock::RestrictionStatus, String> {
         .and_then(|ruleset| ruleset.create())
         .map_err(text)?;
     for (path, access) in rules {
+        // The names are those of devices; joining an absolute path gives that path.
         let fd = PathFd::new(std::path::Path::new("/dev").join(path)).map_err(|err| err.to_string())?;
         created = created.add_rule(PathBeneath::new(fd, access)).map_err(text)?;
     }

@@ -44,7 +44,8 @@ fn make(order: &Order) -> Result<(), Report> {
     unshare(CloneFlags::CLONE_NEWUSER).map_err(Report::refused("make a second user namespace"))?;
     map_ids(ID, 0, 0)?;
     die_with_parent();
-    // /proc/1/{exe,fd,mem,environ} belong to nobody from here on: a step could otherwise reach this program's file and pipes.
+    // /proc/1/{exe,fd,mem,environ} are closed from here on: a step could otherwise reach this program's file and pipes. (Our
+    // capabilities in the namespace close them too, until somebody drops those.)
     nix::sys::prctl::set_dumpable(false).map_err(Report::refused("close /proc/1"))?;
     nix::sys::prctl::set_no_new_privs().map_err(Report::refused("set no_new_privs"))?;
     let landlock = confine::restrict()?;

@@ -22,7 +22,10 @@
 //! ends everything in the namespace, and process 1 dies with `outer`, which dies with the caller.
 //!
 //! Not hidden: `/proc/self/mountinfo` names the build directory's path inside its file system, and the kernel's release,
-//! the processor and the wall clock are the host's. Signals that the caller ignores stay ignored in the steps.
+//! the processor and the wall clock are the host's. Signals that the caller ignores stay ignored in the steps. A Unix socket that lies
+//! below a root can be connected to: a root is for tools, not for `/run`.
+//!
+//! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user.
 
 mod plain;
 mod reexec;

@@ -189,6 +189,16 @@ pub(super) fn main() -> ! {
 
 fn enter() -> Result<(), Report> {
     let (order, line) = receive()?;
+    // Before the user namespace, in which we may pass any directory of our own: what the fingerprint could not reach, the
+    // build must not either.
+    for path in order.roots.iter().chain([&order.build_dir]) {
+        match std::fs::symlink_metadata(path) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => {
+                return Err(Report::Root { path: path.clone(), why: err.to_string() });
+            }
+            _ => {}
+        }
+    }
     let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(Report::refused("make a user namespace"))?;
     map_ids(0, uid.as_raw(), gid.as_raw())?;

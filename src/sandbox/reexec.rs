@@ -92,7 +92,13 @@ pub(super) fn ourselves(role: &str) -> Result<Command, SandboxError> {
     if !ANSWERS.load(Ordering::Relaxed) {
         return Err(SandboxError::Helper("main() does not begin with sandbox::enter_if_asked()".into()));
     }
+    // On Linux by the link, which works also where the build's id may not pass the directories above the file.
+    #[cfg(target_os = "linux")]
     let mut command = Command::new("/proc/self/exe");
+    #[cfg(not(target_os = "linux"))]
+    let mut command = Command::new(
+        std::env::current_exe().map_err(|why| SandboxError::Io { what: "find this program's file", why })?,
+    );
     command.arg0(role).env_clear().current_dir("/");
     let id = build_id();
     if rustix::process::geteuid().as_raw() != id.uid {

@@ -1,6 +1,6 @@
 //! What the steps try in vain.
 
-use super::setup::{Test, place, run, sh, spec};
+use super::setup::{Test, place, root, run, sh, spec};
 
 pub const TESTS: &[Test] =
     &[("probe", probe), ("roots_are_read_only", roots_are_read_only), ("setuid_gives_nothing", setuid_gives_nothing)];
@@ -76,32 +76,25 @@ fn probe() {
 
 fn roots_are_read_only() {
     let place = place();
-    // A file that the build's id owns: only the mount (and landlock) keep it from being written.
-    let tool = place.dir.path().join("tool");
-    std::fs::create_dir(&tool).unwrap();
-    std::fs::write(tool.join("f"), "as it was").unwrap();
-    countersign::sandbox::own_build_dir(&tool).unwrap();
-    let elsewhere = std::path::Path::new("/var/lib").join(format!("countersign-test-{}", std::process::id()));
-    let mut spec = spec(
-        &place.build,
-        "for f in /usr/bin/env /etc/passwd /usr/x /x /etc/x; do (echo x >> $f) 2>/dev/null && echo $f; done; touch /build/ok; true",
-    );
+    let script =
+        "for f in /usr/bin/env /etc/passwd /usr/x /x /etc/x; do (echo x >> $f) 2>/dev/null && echo $f; done; touch ok";
+    let mut spec = spec(&place.build, script);
     let (result, log) = run(&spec);
     assert!(result.is_ok() && log.is_empty(), "{log}");
-    // Where this user can make a root outside of /tmp, try that one too.
-    if std::fs::rename(&tool, &elsewhere).is_ok() {
-        spec.roots.push(elsewhere.clone());
-        let path = elsewhere.display();
-        spec.steps[0][2] = format!(
-            "cat {path}/f; (echo x > {path}/f) 2>/dev/null; chmod 777 {path}/f 2>/dev/null; rm -f {path}/f 2>/dev/null; mv {path}/f /build 2>/dev/null; true"
-        );
-        let (result, log) = run(&spec);
-        let after = std::fs::read_to_string(elsewhere.join("f"));
-        let moved = std::fs::remove_dir_all(&elsewhere);
-        assert!(result.is_ok(), "{result:?}");
-        assert_eq!((log.as_str(), after.unwrap().as_str()), ("as it was", "as it was"));
-        moved.unwrap();
-    }
+    // A file that the build's id owns: its mode lets the build write.
+    let root = root();
+    std::fs::write(root.path().join("f"), "as it was").unwrap();
+    countersign::sandbox::own_build_dir(root.path()).unwrap();
+    spec.roots.push(root.path().to_owned());
+    let path = root.path().display();
+    spec.steps[0][2] = format!(
+        "cat {path}/f; for c in 'tee {path}/f' 'chmod 777 {path}/f' 'rm -f {path}/f' 'mv {path}/f /build' 'touch {path}/g' \
+         'truncate -s 0 {path}/f' 'ln {path}/f /build/f'; do $c </dev/null >/dev/null 2>&1 && echo $c; done; true"
+    );
+    let (result, log) = run(&spec);
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(log, "as it was");
+    assert_eq!(std::fs::read_to_string(root.path().join("f")).unwrap(), "as it was");
 }
 
 fn setuid_gives_nothing() {

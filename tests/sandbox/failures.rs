@@ -1,11 +1,12 @@
 //! Runs that do not end well.
 
-use super::setup::{Test, place, processes_with, run, spec, wait_until};
+use super::setup::{Test, place, processes_with, root, run, spec, wait_until};
 use countersign::sandbox::{self, How, SandboxError, Spec};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -22,6 +23,7 @@ pub const TESTS: &[Test] = &[
     ("limits", limits),
     ("no_user_namespaces", no_user_namespaces),
     ("no_fresh_proc", no_fresh_proc),
+    ("mounts_below_roots_are_read_only", mounts_below_roots_are_read_only),
     ("unreachable_roots", unreachable_roots),
 ];
 
@@ -44,11 +46,24 @@ pub fn child(role: &str, dir: &Path) -> ExitCode {
             mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
             mount(Some("tmpfs"), "/proc/sys/kernel", Some("tmpfs"), MsFlags::empty(), nothing).unwrap();
         }
+        "mounts" => {
+            own_user_namespace(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS);
+            let nothing = None::<&str>;
+            mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+            mount(Some("tmpfs"), "/usr/share", Some("tmpfs"), MsFlags::MS_NOEXEC, nothing).unwrap();
+            std::fs::create_dir("/usr/share/a b").unwrap();
+            mount(Some("tmpfs"), "/usr/share/a b", Some("tmpfs"), MsFlags::empty(), nothing).unwrap();
+            std::fs::write("/usr/share/a b/f", "").unwrap();
+        }
         _ => {}
     }
-    let script = match role.strip_prefix("run:") {
-        Some(mark) => format!("(setsid sh -c 'sleep {mark}; true' &); sleep {mark}; true"),
-        None => "ls /proc/self/fd".to_owned(),
+    let script = match (role, role.strip_prefix("run:")) {
+        (_, Some(mark)) => format!("(setsid sh -c 'sleep {mark}; true' &); sleep {mark}; true"),
+        ("mounts", _) => {
+            "test -w '/usr/share/a b/f' && echo writable; grep ' /usr/share' /proc/self/mountinfo | cut -d' ' -f5,6"
+                .into()
+        }
+        _ => "ls /proc/self/fd".into(),
     };
     let (result, log) = run(&spec(dir, &script));
     print!("{log}");
@@ -107,25 +122,25 @@ fn exit_codes_and_signals() {
 fn plain_runs_fail_alike() {
     fails_alike(sandbox::run_plain);
     let place = place();
-    let mut spec = spec(&place.build, "env; pwd; sleep 7.654321 & echo $!");
+    let mut spec = spec(&place.build, "env; pwd; sleep 37.654321 & echo $!");
     let mut log = Vec::new();
     sandbox::run_plain(&spec, &mut |chunk| log.extend_from_slice(chunk)).unwrap();
     let log = String::from_utf8(log).unwrap();
     assert!(log.contains("TZ=UTC\n") && !log.contains("CARGO"), "{log}");
     assert!(log.contains(&format!("{}\n", place.build.display())), "{log}");
-    assert_eq!(processes_with("7.654321"), 0, "the step's group is gone with it");
-    spec.steps[0][2] = "sleep 7.654322 & sleep 7.654322".into();
+    assert_eq!(processes_with("37.654321"), 0, "the step's group is gone with it");
+    spec.steps[0][2] = "sleep 37.654322 & sleep 37.654322".into();
     spec.limits.time = Duration::from_millis(200);
     let result = sandbox::run_plain(&spec, &mut |_| {});
     assert!(matches!(result, Err(SandboxError::TimedOut { .. })), "{result:?}");
-    assert_eq!(processes_with("7.654322"), 0);
+    assert_eq!(processes_with("37.654322"), 0);
 }
 
 fn timeout_leaves_nothing() {
     let place = place();
     let mut spec = spec(
         &place.build,
-        "(setsid sh -c 'trap \"\" TERM INT HUP; sleep 8.765431; true' &); echo started; sleep 8.765431",
+        "(setsid sh -c 'trap \"\" TERM INT HUP; sleep 38.765431; true' &); echo started; sleep 38.765431",
     );
     spec.limits.time = Duration::from_millis(400);
     let begun = Instant::now();
@@ -133,7 +148,7 @@ fn timeout_leaves_nothing() {
     assert!(matches!(result, Err(SandboxError::TimedOut { after }) if after == spec.limits.time), "{result:?}");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(log, "started\n");
-    assert_eq!(processes_with("8.765431"), 0);
+    assert_eq!(processes_with("38.765431"), 0);
 }
 
 /// A run of this program whose steps stay; ended by `end`, after which nothing may be left.
@@ -147,19 +162,19 @@ fn ended_by(mark: &str, end: impl Fn(&mut Child)) {
 }
 
 fn death_of_the_caller_leaves_nothing() {
-    ended_by("9.876541", |child| child.kill().unwrap());
+    ended_by("39.876541", |child| child.kill().unwrap());
 }
 
 fn interrupt_leaves_nothing() {
-    ended_by("9.876542", |child| killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap());
+    ended_by("39.876542", |child| killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap());
 }
 
 fn panic_of_the_caller_leaves_nothing() {
     let place = place();
-    let spec = spec(&place.build, "sleep 9.876543 & echo; sleep 9.876543");
+    let spec = spec(&place.build, "sleep 39.876543 & echo; sleep 39.876543");
     let caught = std::panic::catch_unwind(|| sandbox::run(&spec, &mut |_| std::panic::resume_unwind(Box::new(()))));
     assert!(caught.is_err());
-    wait_until("all of it ends", || processes_with("9.876543") == 0);
+    wait_until("all of it ends", || processes_with("39.876543") == 0);
 }
 
 fn inherited_descriptors_are_closed() {
@@ -210,6 +225,17 @@ fn no_fresh_proc() {
     assert!(said.starts_with("no sandbox on this host: mount a fresh /proc: "), "{said}");
 }
 
+fn mounts_below_roots_are_read_only() {
+    let place = place();
+    // In that user namespace the one id there is runs the build.
+    let own = Some(nix::unistd::getuid().as_raw());
+    std::os::unix::fs::chown(&place.build, own, None).unwrap();
+    let output = again("mounts", &place.build).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected = "/usr/share ro,nosuid,nodev,noexec,relatime\n/usr/share/a\\040b ro,nosuid,nodev,relatime\nran\n";
+    assert_eq!(said, expected);
+}
+
 fn unreachable_roots() {
     let place = place();
     let mut spec = spec(&place.build, "true");
@@ -230,4 +256,19 @@ fn unreachable_roots() {
     assert!(run(&spec).0.is_ok());
     spec.build_dir = place.build.join("none");
     assert!(matches!(run(&spec).0, Err(SandboxError::Root { .. })));
+    // Below a directory that the build's id may not pass.
+    let root = root();
+    std::fs::create_dir_all(root.path().join("closed/tool")).unwrap();
+    std::fs::set_permissions(root.path().join("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    spec.build_dir = place.build.clone();
+    spec.roots.push(root.path().join("closed/tool"));
+    let result = run(&spec).0;
+    std::fs::set_permissions(root.path().join("closed"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    match result {
+        Err(SandboxError::Root { path, why }) => {
+            assert_eq!(path, root.path().join("closed/tool"));
+            assert!(why.contains("Permission denied"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

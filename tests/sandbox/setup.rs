@@ -30,10 +30,29 @@ pub fn run_all(wanted: &str, groups: &[&[Test]]) -> bool {
     failed > 0
 }
 
+/// Where roots of the tests can be: not below `/tmp`, whose content is no environment.
+const PLACE: &str = "COUNTERSIGN_TEST_PLACE";
+
+/// A directory that can be a root, and that the build's id can pass.
+pub fn root() -> tempfile::TempDir {
+    let places = [std::env::var(PLACE).ok(), Some("/var/lib".into()), std::env::var("HOME").ok()];
+    let made = places.into_iter().flatten().find_map(|place| tempfile::tempdir_in(place).ok()).unwrap();
+    std::fs::set_permissions(made.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    made
+}
+
 /// This program once more as an ordinary user without supplementary groups.
 pub fn again_as_ordinary_user(args: &[String]) -> bool {
+    let place = root();
+    std::os::unix::fs::chown(place.path(), Some(ORDINARY), Some(ORDINARY)).unwrap();
     let mut command = Command::new("/proc/self/exe");
-    command.args(args).uid(ORDINARY).gid(ORDINARY).current_dir("/").env("HOME", "/nonexistent");
+    command
+        .args(args)
+        .uid(ORDINARY)
+        .gid(ORDINARY)
+        .current_dir("/")
+        .env("HOME", "/nonexistent")
+        .env(PLACE, place.path());
     command.status().unwrap().success()
 }
 
