@@ -4,9 +4,15 @@ pub mod digest;
 pub mod json;
 pub mod path;
 
+pub mod git;
+pub mod glob;
 pub mod tree;
 
+pub mod archive;
 pub mod fs;
+pub mod scan;
+#[cfg(unix)]
+pub mod source;
 
 pub mod bundle;
 pub mod envelope;

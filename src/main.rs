@@ -1,1 +1,5 @@
-fn main() {}
+//! The `countersign` program: parse, run, exit code.
+
+fn main() -> ! {
+    std::process::exit(countersign::cli::main() as i32)
+}
