@@ -19,4 +19,6 @@ pub mod envelope;
 pub mod signature;
 pub mod statement;
 
+pub mod policy;
+
 pub mod cli;
