@@ -20,5 +20,6 @@ pub mod signature;
 pub mod statement;
 
 pub mod policy;
+pub mod verify;
 
 pub mod cli;
