@@ -69,6 +69,7 @@ pub enum Outcome {
 
 /// One file or directory under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ItemReport {
     /// What it is called.
     pub shown: String,
@@ -86,6 +87,7 @@ pub struct ItemReport {
 
 /// A signer whose statement counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Witness {
     /// The policy's name for it.
     pub name: String,
@@ -107,6 +109,7 @@ pub struct Witness {
 
 /// A verdict by a rebuilder of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Opinion {
     /// The policy's name for who signed it.
     pub name: String,
