@@ -129,19 +129,21 @@ fn directory(path: &Path) -> Result<TreeUnderTest, Failure> {
 fn last_line(report: &Report) -> String {
     let rebuilds = report.items.iter().map(|item| item.rebuilds.len()).min().unwrap_or(0);
     match &report.answer {
-        Answer::Yes(verified) => format!(
-            "yes: {}: {} verified, {}",
-            verified.release(),
-            counted(report.items.len(), "file"),
-            counted(rebuilds, "independent rebuild")
-        ),
+        Answer::Yes(verified) => {
+            let files = report.items.iter().filter(|item| item.subject.is_some()).count();
+            let what: Vec<String> =
+                [(files, "file", "files"), (report.items.len() - files, "directory", "directories")]
+                    .into_iter()
+                    .filter(|(count, ..)| *count > 0)
+                    .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+                    .collect();
+            let plural = if rebuilds == 1 { "" } else { "s" };
+            let what = what.join(" and ");
+            format!("yes: {}: {what} verified, {rebuilds} independent rebuild{plural}", verified.release())
+        }
         Answer::Pending => format!("pending: {}", report.reason),
         Answer::Differs | Answer::Refused | Answer::Broken | Answer::Usage => format!("no: {}", report.reason),
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Everything but the last line.

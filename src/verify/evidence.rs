@@ -82,11 +82,16 @@ pub(super) struct Signed<'b> {
     signers: BTreeSet<usize>,
 }
 
-/// Step 4.
-pub(super) fn signatures<'b>(found: &Envelopes<'b>, policy: &Policy, notes: &mut Notes) -> Found<Vec<Signed<'b>>> {
+/// Step 4. `tries` is [`MAX_TRIES`].
+pub(super) fn signatures<'b>(
+    found: &Envelopes<'b>,
+    policy: &Policy,
+    mut tries: usize,
+    notes: &mut Notes,
+) -> Found<Vec<Signed<'b>>> {
     let signers = policy.signers();
     let named: HashMap<String, usize> = signers.iter().enumerate().map(|(at, s)| (s.key.fingerprint(), at)).collect();
-    let mut tries = MAX_TRIES;
+    let most = tries;
     let mut signed = Vec::new();
     let mut broken = BTreeSet::new();
     let mut unresolved = Vec::new();
@@ -132,8 +137,9 @@ pub(super) fn signatures<'b>(found: &Envelopes<'b>, policy: &Policy, notes: &mut
         }
     }
     if tries == 0 {
-        notes
-            .add(format!("more than {MAX_TRIES} signatures name no key of the policy; the rest of them was not tried"));
+        notes.add(format!(
+            "signatures that name no key of the policy took {most} tries; the rest of them was not tried"
+        ));
     }
     signed.retain(|entry| !entry.signers.is_empty());
     let have: BTreeSet<usize> = signed.iter().flat_map(|entry| &entry.signers).copied().collect();

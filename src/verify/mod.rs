@@ -82,7 +82,7 @@ pub struct Expected {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Everything asked for holds.
-    Yes(Verified),
+    Yes(Box<Verified>),
     /// A file is not what was signed.
     Differs,
     /// The evidence is sound and the policy does not accept it.
@@ -133,7 +133,7 @@ type Found<T> = Result<(T, String), (Answer, String)>;
 pub fn verify(question: &Question<'_>) -> Report {
     let mut report = Report::begin();
     let answer = match steps(question, &mut report) {
-        Ok(verified) => Answer::Yes(verified),
+        Ok(verified) => Answer::Yes(Box::new(verified)),
         Err(answer) => answer,
     };
     report.end(answer)
@@ -144,7 +144,7 @@ fn steps(question: &Question<'_>, report: &mut Report) -> Result<Verified, Answe
     let policy = report.step(2, read_policy(question.policy))?;
     let envelopes = evidence::envelopes(question.bundle, &bundle, &mut report.notes);
     let envelopes = report.step(3, envelopes)?;
-    let signed = evidence::signatures(&envelopes, &policy, &mut report.notes);
+    let signed = evidence::signatures(&envelopes, &policy, evidence::MAX_TRIES, &mut report.notes);
     let signed = report.step(4, signed)?;
     let evidence = evidence::statements(&signed, &policy, &mut report.notes);
     let evidence = report.step(5, evidence)?;

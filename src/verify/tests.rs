@@ -530,6 +530,25 @@ fn the_order_that_comes_out_best_answers() {
     question.says("Refused", 10, "not reproduced by r1");
 }
 
+#[test]
+fn strangers_cannot_use_up_the_tries() {
+    let strangers: Vec<Vec<u8>> = (0..4).map(|n| line(&release(&format!("{n}"), STRANGER), STRANGER)).collect();
+    let nameless = String::from_utf8(own(R2)).unwrap().replace(&key(R2).1.fingerprint(), "").into_bytes();
+    let bytes = [strangers, vec![own(VENDOR), own(R1), nameless]].concat().join(&b'\n');
+    let bundle = Bundle::parse(&bytes).unwrap();
+    let policy = Policy::parse(&policy("rebuilders = 1")).unwrap();
+    let signers = |tries| {
+        let mut notes = Notes::default();
+        let (found, _) = evidence::envelopes(&bytes, &bundle, &mut notes).unwrap();
+        let (_, says) = evidence::signatures(&found, &policy, tries, &mut notes).unwrap_or_else(|_| panic!());
+        (says, notes.lines.iter().any(|note| note.contains("was not tried")))
+    };
+    // Those that name their key are found without a try.
+    assert_eq!(signers(0), ("2 envelopes by 2 signers of the policy".into(), true));
+    assert_eq!(signers(12), ("2 envelopes by 2 signers of the policy".into(), true));
+    assert_eq!(signers(16), ("3 envelopes by 3 signers of the policy".into(), false));
+}
+
 fn output_tree(mode: u32, link: &[u8]) -> Tree {
     let path = |text: &str| TreePath::from_escaped(text).unwrap();
     let file = |name: &str, perm: u32, bytes: &[u8]| Entry {
