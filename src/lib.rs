@@ -29,8 +29,10 @@ pub mod signature;
 pub mod statement;
 
 pub mod compare;
+#[cfg(unix)]
 pub mod rebuild;
 
 pub mod policy;
+pub mod verify;
 
 pub mod cli;

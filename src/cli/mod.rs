@@ -15,8 +15,11 @@ pub mod attest;
 pub mod compare;
 pub mod digest;
 pub mod init;
+pub mod inspect;
 pub mod key;
+pub mod policy;
 pub mod rebuild;
+pub mod verify;
 
 use clap::Parser as _;
 use exit::{Exit, Failure};
@@ -55,6 +58,12 @@ enum Command {
     Rebuild(rebuild::Args),
     /// Show what differs between two files or directories
     Compare(compare::Args),
+    /// Verify files against a bundle, by your policy, offline
+    Verify(verify::Args),
+    /// Show what a bundle says and who signed it
+    Inspect(inspect::Args),
+    /// Make and check policies
+    Policy(policy::Args),
 }
 
 /// Parses the command line and runs it.
@@ -78,6 +87,9 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Attest(args) => attest::run_attest(&args),
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Policy(args) => policy::run(&args),
     }
 }
 

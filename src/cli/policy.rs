@@ -1,0 +1,125 @@
+//! `countersign policy`: begin one, and see what it accepts.
+
+use super::exit::{Exit, Failure};
+use super::ui;
+use crate::fs::{self, Existing, FsError, Why};
+use crate::policy::{MAX_POLICY, Policy, template};
+use crate::signature::PublicKey;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Begin a policy, or see what one accepts
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Init(Init),
+    Check(Check),
+}
+
+/// Write a policy for these keys
+///
+/// The names are the comments of the keys, or the names of their files. Organisations, jurisdictions and platforms are yours to fill in:
+/// they count only as you know them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign policy init --vendor vendor.pub --rebuilder one.pub --rebuilder two.pub --rebuilders 2 -o policy.toml
+  countersign policy init --vendor vendor.pub --rebuilders none -o policy.toml")]
+struct Init {
+    /// A vendor's public key
+    #[arg(long, value_name = "K.pub", required = true)]
+    vendor: Vec<PathBuf>,
+    /// A rebuilder's public key
+    #[arg(long, value_name = "K.pub")]
+    rebuilder: Vec<PathBuf>,
+    /// How many rebuilders are needed, or `none`
+    #[arg(long, value_name = "N")]
+    rebuilders: Count,
+    /// Where the policy goes
+    #[arg(short = 'o', long = "out", value_name = "P")]
+    out: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Say in words what a policy accepts, and what may surprise in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  countersign policy check policy.toml")]
+struct Check {
+    /// The policy
+    #[arg(value_name = "P")]
+    policy: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Count(Option<NonZeroU32>);
+
+impl FromStr for Count {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Count, &'static str> {
+        match text {
+            "none" => Ok(Count(None)),
+            text => text.parse().map(|count| Count(Some(count))).map_err(|_| "a number from 1, or `none`"),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Init(args) => init(args),
+        Command::Check(args) => {
+            let lines = load(&args.policy)?.explain();
+            ui::data(&lines.iter().map(|line| ui::escape(line) + "\n").collect::<String>());
+            Ok(Exit::Yes)
+        }
+    }
+}
+
+/// Reads a policy from the path that the user gave.
+pub(super) fn load(path: &Path) -> Result<Policy, Failure> {
+    let bytes = super::verify::read(path, MAX_POLICY)?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{}: the policy is not UTF-8", path.display())))?;
+    Policy::parse(&text).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
+}
+
+fn init(args: &Init) -> Result<Exit, Failure> {
+    let mut taken = Vec::new();
+    let mut keys = |paths: &[PathBuf]| paths.iter().map(|path| key(path, &mut taken)).collect::<Result<Vec<_>, _>>();
+    let (vendors, rebuilders) = (keys(&args.vendor)?, keys(&args.rebuilder)?);
+    let text = template(&vendors, &rebuilders, args.rebuilders.0);
+    let policy = Policy::parse(&text).map_err(|err| Failure::usage(err.why))?;
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    fs::write(&args.out, text.as_bytes(), 0o644, existing).map_err(|err| match err {
+        FsError { why: Why::Exists, .. } => Failure::usage(err).hint("--force replaces it"),
+        err => err.into(),
+    })?;
+    ui::say(&ui::escape(&format!("wrote {}", args.out.display())));
+    policy.explain().iter().for_each(|line| ui::say(&ui::escape(line)));
+    Ok(Exit::Yes)
+}
+
+const MAX_KEY: u64 = 16 << 10;
+
+/// A key and a name for it that no other has.
+fn key(path: &Path, taken: &mut Vec<String>) -> Result<(String, PublicKey), Failure> {
+    let bytes = fs::read(path, MAX_KEY)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let key = text.parse().map_err(|err| Failure::usage(format!("{}: {err}", path.display())))?;
+    let comment = text.trim().splitn(3, ' ').nth(2).map(str::trim).filter(|comment| !comment.is_empty());
+    let stem = || path.file_stem().map_or("signer".into(), |stem| stem.to_string_lossy().into_owned());
+    let name = comment.map_or_else(stem, str::to_owned);
+    let free = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
+    let name = free.into_iter().find(|name| !taken.contains(name)).unwrap_or(name);
+    taken.push(name.clone());
+    Ok((name, key))
+}

@@ -1,0 +1,206 @@
+//! Steps 3 to 5: from lines to statements by signers of the policy.
+
+use super::report::Notes;
+use super::{Answer, Found};
+use crate::bundle::{Bundle, Line};
+use crate::digest::{OrderDigest, PayloadDigest};
+use crate::envelope::{Envelope, PAYLOAD_TYPE, pae};
+use crate::policy::{Policy, Role};
+use crate::statement::{Provenance, Statement, Verdict};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Most signatures that are tried with keys that their keyid does not name. Trying the key that it names is not limited.
+pub const MAX_TRIES: usize = 200_000;
+
+/// What signers of the policy said.
+pub(super) struct Evidence {
+    pub provenances: Vec<Said<Provenance>>,
+    pub verdicts: Vec<Said<Verdict>>,
+}
+
+/// A statement and who signed it: indices into the policy's signers, each once, never none.
+pub(super) struct Said<T> {
+    pub payload: PayloadDigest,
+    pub signers: Vec<usize>,
+    /// The digest of its build order, computed once.
+    pub order: OrderDigest,
+    pub what: T,
+}
+
+impl Said<Provenance> {
+    /// Whether this counts by that signer: the pair of key and builder id, and the level of observation.
+    pub fn counts_by(&self, at: usize, policy: &Policy) -> Result<(), String> {
+        let signer = &policy.signers()[at];
+        if !signer.builders.contains(&self.what.builder) {
+            return Err(format!(
+                "{} signed for the builder {}, which is not one of its builders",
+                signer.name, self.what.builder
+            ));
+        }
+        if !policy.require().observation.contains(&self.what.observation) {
+            return Err(format!(
+                "the build that {} signed was {}, which the policy does not accept",
+                signer.name,
+                self.what.observation.word()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The envelopes of a bundle with their line numbers, and how many lines are nothing at all.
+pub(super) struct Envelopes<'b> {
+    all: Vec<(usize, &'b Envelope)>,
+    malformed: usize,
+}
+
+/// Step 3.
+pub(super) fn envelopes<'b>(bytes: &[u8], bundle: &'b Bundle<'_>, notes: &mut Notes) -> Found<Envelopes<'b>> {
+    let numbers = bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()).map(|(at, _)| at + 1);
+    let mut found = Envelopes { all: Vec::new(), malformed: 0 };
+    for (number, line) in numbers.zip(bundle.lines()) {
+        match line {
+            Line::Envelope(envelope) => found.all.push((number, envelope)),
+            Line::Blob(_) => {}
+            Line::Other(err) => {
+                found.malformed += 1;
+                notes.add(format!("line {number} is ignored: {err}"));
+            }
+        }
+    }
+    if found.all.is_empty() {
+        return Err((Answer::Broken, "the bundle holds no envelope".into()));
+    }
+    let says = format!("{} envelopes, {} other lines", found.all.len(), found.malformed);
+    Ok((found, says))
+}
+
+/// An envelope that somebody of the policy signed.
+pub(super) struct Signed<'b> {
+    line: usize,
+    envelope: &'b Envelope,
+    signers: BTreeSet<usize>,
+}
+
+/// Step 4. `tries` is [`MAX_TRIES`].
+pub(super) fn signatures<'b>(
+    found: &Envelopes<'b>,
+    policy: &Policy,
+    mut tries: usize,
+    notes: &mut Notes,
+) -> Found<Vec<Signed<'b>>> {
+    let signers = policy.signers();
+    let named: HashMap<String, usize> = signers.iter().enumerate().map(|(at, s)| (s.key.fingerprint(), at)).collect();
+    let most = tries;
+    let mut signed = Vec::new();
+    let mut broken = BTreeSet::new();
+    let mut unresolved = Vec::new();
+    // First every key that a keyid names, so that no number of lines by strangers can use up the tries before.
+    for (line, envelope) in &found.all {
+        let message = pae(PAYLOAD_TYPE, envelope.unverified_payload());
+        let mut by = BTreeSet::new();
+        let mut rest = Vec::new();
+        for signature in envelope.signatures() {
+            match named.get(&signature.keyid) {
+                Some(at) if signers[*at].key.verifies(&message, &signature.sig) => {
+                    by.insert(*at);
+                }
+                at => {
+                    broken.extend(at);
+                    rest.push((&signature.sig, at.copied()));
+                }
+            }
+        }
+        signed.push(Signed { line: *line, envelope, signers: by });
+        if !rest.is_empty() {
+            unresolved.push((signed.len() - 1, rest));
+        }
+    }
+    for (index, rest) in unresolved {
+        let entry: &mut Signed = &mut signed[index];
+        let message = pae(PAYLOAD_TYPE, entry.envelope.unverified_payload());
+        for (sig, tried) in rest {
+            for at in (0..signers.len()).filter(|at| Some(*at) != tried && !entry.signers.contains(at)) {
+                if tries == 0 {
+                    break;
+                }
+                tries -= 1;
+                if signers[at].key.verifies(&message, sig) {
+                    entry.signers.insert(at);
+                    break;
+                }
+            }
+        }
+        if entry.signers.is_empty() {
+            let keyid = entry.envelope.signatures().first().map_or("", |signature| &signature.keyid);
+            notes.add(format!("line {} is ignored: signed by no key of the policy (it names {keyid:?})", entry.line));
+        }
+    }
+    if tries == 0 {
+        notes.add(format!(
+            "signatures that name no key of the policy took {most} tries; the rest of them was not tried"
+        ));
+    }
+    signed.retain(|entry| !entry.signers.is_empty());
+    let have: BTreeSet<usize> = signed.iter().flat_map(|entry| &entry.signers).copied().collect();
+    let vendor = |at: &&usize| signers[**at].role == Role::Vendor;
+    let vendors = have.iter().filter(vendor).count();
+    if (vendors as u64) < u64::from(policy.require().vendor.get()) {
+        if let Some(at) = broken.iter().filter(vendor).find(|at| !have.contains(at)) {
+            return Err((
+                Answer::Broken,
+                format!("an envelope names the key of {} and its signature does not verify", signers[*at].name),
+            ));
+        }
+        if vendors == 0 && found.malformed > 0 {
+            return Err((
+                Answer::Broken,
+                format!("no vendor of the policy signed, and {} lines are not envelopes", found.malformed),
+            ));
+        }
+        if vendors == 0 {
+            return Err((Answer::Refused, "no vendor of the policy signed anything in the bundle".into()));
+        }
+    }
+    let says = format!("{} envelopes by {} signers of the policy", signed.len(), have.len());
+    Ok((signed, says))
+}
+
+/// Step 5.
+pub(super) fn statements(signed: &[Signed<'_>], policy: &Policy, notes: &mut Notes) -> Found<Evidence> {
+    let name = |at: &usize| policy.signers()[*at].name.as_str();
+    let mut evidence = Evidence { provenances: Vec::new(), verdicts: Vec::new() };
+    // One payload is one statement, in however many envelopes.
+    let mut signers: HashMap<PayloadDigest, BTreeSet<usize>> = HashMap::new();
+    let digests: Vec<PayloadDigest> = signed.iter().map(|entry| entry.envelope.payload_digest()).collect();
+    for (entry, digest) in signed.iter().zip(&digests) {
+        signers.entry(*digest).or_default().extend(&entry.signers);
+    }
+    let mut seen = HashSet::new();
+    for (entry, payload) in signed.iter().zip(&digests).filter(|(_, digest)| seen.insert(**digest)) {
+        let by: Vec<usize> = signers[payload].iter().copied().collect();
+        let names = by.iter().map(name).collect::<Vec<_>>().join(", ");
+        match Statement::decode(entry.envelope.unverified_payload()) {
+            Ok(Statement::Provenance(what)) => {
+                let order = what.order.digest();
+                evidence.provenances.push(Said { payload: *payload, signers: by, order, what: *what });
+            }
+            Ok(Statement::Verdict(what)) => {
+                evidence.verdicts.push(Said { payload: *payload, signers: by, order: what.order, what: *what });
+            }
+            Ok(Statement::RunRecord(_)) => {}
+            Ok(Statement::Other { predicate_type }) => {
+                notes.add(format!("line {} by {names} is of a type that is not read: {predicate_type}", entry.line));
+            }
+            Err(err) if by.iter().any(|at| policy.signers()[*at].role == Role::Vendor) => {
+                return Err((
+                    Answer::Broken,
+                    format!("what {names} signed (line {}) cannot be read: {err}", entry.line),
+                ));
+            }
+            Err(err) => notes.add(format!("line {} by {names} is ignored: {err}", entry.line)),
+        }
+    }
+    let says = format!("{} provenance, {} verdicts", evidence.provenances.len(), evidence.verdicts.len());
+    Ok((evidence, says))
+}
