@@ -52,7 +52,10 @@ class Policy:
     def __init__(self, data):
         if len(data) > MAX_POLICY:
             raise Refused("policy", "larger than 1 MiB")
-        table = tomllib.loads(data.decode("utf-8"))
+        try:
+            table = tomllib.loads(data.decode("utf-8"))
+        except RecursionError as error:
+            raise Refused("policy", "nested too deeply") from error
         _only_keys(table, {"signer", "require"}, {"signer", "require"})
         if not isinstance(table["signer"], list) or len(table["signer"]) > MAX_SIGNERS:
             raise Refused("policy", "signer is no array of tables, or too long")
