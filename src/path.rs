@@ -109,6 +109,12 @@ impl TreePath {
 
     /// The text form; see the module's table.
     pub fn escaped(&self) -> String {
+        // Nearly every path is its own text.
+        if let Ok(text) = std::str::from_utf8(&self.0)
+            && !text.contains(['\\', '\n', '\r'])
+        {
+            return text.to_owned();
+        }
         let mut out = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {

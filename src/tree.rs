@@ -186,6 +186,11 @@ impl Tree {
         &self.entries
     }
 
+    /// The entries, to make another tree of.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// Pairs of paths that differ only in case or Unicode form, as some file systems do not tell them apart.
     pub fn folding_names(&self) -> Vec<(TreePath, TreePath)> {
         let mut seen: HashMap<String, &TreePath> = HashMap::new();
@@ -270,6 +275,16 @@ impl fmt::Display for Line {
         }
         write!(f, " {}", self.path)
     }
+}
+
+/// Digest of the output listing that these lines, which are sorted, make.
+pub fn output_digest(lines: &[Line]) -> TreeDigest {
+    let mut hasher = digest::Sha256Hasher::default();
+    hasher.update(format!("{}\n", TreeKind::Output.header()).as_bytes());
+    for line in lines {
+        hasher.update(format!("{line}\n").as_bytes());
+    }
+    TreeDigest::from_bytes(*hasher.finish().as_bytes())
 }
 
 /// A listing read back from text.

@@ -62,6 +62,11 @@ pub fn fail(failure: &Failure) {
     }
 }
 
+/// `1 file`, `2 files`.
+pub fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 /// Whether standard error takes colour.
 pub fn colour() -> bool {
     io::stderr().is_terminal()

@@ -36,7 +36,6 @@ def bundles():
     case("bundle/blob-only", "the bundle has a blob and no envelope", 4, 3, [blob])
     case("bundle/no-json", "no line of the bundle is JSON", 4, 3, [b"not json", b"{"])
     case("bundle/too-many-lines", "100,001 lines", 4, 1, b"\n".join([GOOD, b"\n" * 99_999]) + b"\n", ALONE)
-    case("bundle/good-most-lines", "nothing: 100,000 lines", 0, None, b"\n".join([GOOD, b"\n" * 99_998]) + b"\n", ALONE)
     case("bundle/unknown-key-only", "the one envelope is by a key that the policy does not name", 3, 4, [line(UNKNOWN, provenance(UNKNOWN))])
     case("bundle/unknown-key-as-vendor", "an unknown key's envelope names the vendor's key", 4, 4, [line(UNKNOWN, V, keyid=VENDOR.id)])
     case("bundle/unknown-key-and-rubbish", "an unknown key's envelope and a malformed line", 4, 4, [line(UNKNOWN, V), b"{]"])
@@ -190,6 +189,9 @@ def statements():
     bad("subject-without-digest", "a subject without digest", "subject", [{"name": "out/app"}])
     bad("subject-without-name", "a subject without name", "subject", [{"digest": subject()["digest"]}])
     bad("subject-twice", "two subjects of one name", "subject", [subject(), subject(data=TOOL)])
+    bad("subject-below-subject", "a subject below another", "subject", [subject(), subject("out/app/a", TOOL)])
+    bad("subjects-folded", "two subjects that are equal but for case", "subject", [subject("out/App", TOOL), subject()])
+    bad("subjects-folded-nfkc", "two subjects that are equal but for a ligature", "subject", [subject("out/fi", TOOL), subject("out/\ufb01")])
     app = sha256(APP)
     sets = {"empty": {}, "md5-only": {"md5": "0" * 32}, "sha512-only": {"sha512": "0" * 128}, "blake3-only": {"blake3": blake3(APP)},
             "git-tree-only": {"gitTree": "0" * 40}, "upper-case-name": {"SHA256": app}, "odd-length": {"sha256": app[1:]},
@@ -212,7 +214,11 @@ def statements():
     definition = "predicate.buildDefinition."
     release, internal, dependency = definition + "externalParameters.release.", definition + "internalParameters.", definition + "resolvedDependencies."
     dependencies = V["predicate"]["buildDefinition"]["resolvedDependencies"]
-    bad("build-type", "another build type", definition + "buildType", "https://example.org/other")
+    other_type = line(VENDOR, changed(V, definition + "buildType", "https://example.org/other"))
+    case("statement/build-type", "a vendor's provenance of another build type and no other", 3, 6, [other_type], ALONE)
+    case("statement/good-build-type-beside", "nothing: provenance of another build type beside", 0, None, [other_type, GOOD], ALONE)
+    bad("listing-media-type", "the source listing is of another media type", dependency + "0.mediaType", "text/plain")
+    bad("outputs-media-type", "the outputs have no media type", "predicate.runDetails.byproducts.0.mediaType", ...)
     bad("build-order", "a build order that is not the one of source, recipe, lock and release", internal + "buildOrder", hashed("another"))
     bad("build-order-missing", "no build order", internal + "buildOrder", ...)
     bad("recipe-changed", "a recipe that the build order is not of", definition + "externalParameters.recipe", "name = \"x\"\n")

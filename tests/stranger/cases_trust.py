@@ -210,6 +210,7 @@ def dissent():
     good("other-order", "a dissent about another build order", line(REB2, verdict(order=order_of(provenance(sequence=1)))))
     good("other-file", "a dissent about another file", line(REB2, verdict(subjects=[subject("out/tool", TOOL)])))
     good("outputs-only", "a dissent about modes alone", line(REB2, verdict(subjects=[{"name": "outputs", "digest": hashed("o")}])))
+    vetoed("folded-names", "a dissent whose subjects are equal but for case", line(REB2, verdict(subjects=[subject("out/App", TOOL), subject()])))
     vetoed("second-subject", "the file is the second subject of the dissent", line(REB2, verdict(subjects=[subject("out/a", TOOL), subject()])))
     good("builder-wrong", "the dissent's builder id is not the key's", line(REB2, verdict(builder="urn:example:b")))
     good("unknown-key", "a dissent by an unknown key", line(UNKNOWN, verdict(UNKNOWN)))

@@ -101,6 +101,7 @@ VENDOR, VENDOR2, REB1, REB2, REB3, UNKNOWN = (Key(name) for name in ("vendor", "
 APP, TOOL = b"app 1.0\n", b"tool 1.0\n"
 RELEASE = {"product": "app", "version": "1.0", "channel": "stable", "target": "x86_64-linux", "sequence": None, "previous": None}
 SOURCE = "countersign-tree v1 source\n"
+LISTING = "text/vnd.countersign.tree.v1"
 LOCK = "countersign-lock v1\nkind host\nsource-date-epoch 1\nroot /usr\n"
 
 
@@ -122,10 +123,10 @@ def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK,
     recipe = recipe or f'name = "{release["product"]}"\nversion = "{release["version"]}"\n'
     order = build_order(sha256(source.encode()), sha256(recipe.encode()), sha256(lock.encode()), release)
     dependencies = [
-        {"name": "source-listing", "digest": hashed(source)},
+        {"name": "source-listing", "digest": hashed(source), "mediaType": LISTING},
         {"name": "lock", "digest": hashed(lock), "content": base64.b64encode(lock.encode()).decode()}]
     if level != "not-observed":
-        dependencies.append({"name": "environment", "digest": hashed(environment)})
+        dependencies.append({"name": "environment", "digest": hashed(environment), "mediaType": LISTING})
     return {"_type": STATEMENT, "subject": subjects or [subject()], "predicateType": PROVENANCE, "predicate": {
         "buildDefinition": {
             "buildType": "urn:countersign:buildtype:recipe:v1",
@@ -134,16 +135,16 @@ def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK,
                                    "variables": {} if level == "not-observed" else {"TZ": "UTC"}},
             "resolvedDependencies": dependencies},
         "runDetails": {"builder": {"id": builder or key.builder},
-                       "byproducts": [{"name": "outputs", "digest": hashed("o")}]}}}
+                       "byproducts": [{"name": "outputs", "digest": hashed("o"), "mediaType": LISTING}]}}}
 
 
 def annotated(statement):
     """The same with all that is written and not demanded."""
-    listing, base = {"mediaType": "text/vnd.countersign.tree.v1"}, "predicate.buildDefinition.resolvedDependencies"
+    base = "predicate.buildDefinition.resolvedDependencies"
     source_listing, lock, environment = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
     source = {"name": "source", "digest": {"gitTree": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}, "annotations": {"swhid": "swh:1:dir:0"}}
-    notes = listing | {"annotations": {"kind": "host", "vouchedBy": "builder"}}
-    return changed(statement, base, [source, source_listing | listing, lock, environment | notes])
+    notes = {"annotations": {"kind": "host", "vouchedBy": "builder"}}
+    return changed(statement, base, [source, source_listing, lock, environment | notes])
 
 
 def verdict(key=REB2, kind="not-reproduced", subjects=None, order=None, environments=("e1", "e1"), supersedes=None, builder=None):

@@ -3,6 +3,7 @@
 import re
 
 from primitives import Refused, sha256, strict_base64, strict_json, unescape_path
+from trees import refuse_folded
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -13,7 +14,7 @@ BLOB = "urn:countersign:blob:v1"
 LISTING_TYPE = "text/vnd.countersign.tree.v1"
 LEVELS = ("isolated", "observed", "not-observed")
 ARTIFACT_VERDICTS = ("identical", "different", "nondeterministic", "missing", "extra", "not-built")
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}", re.ASCII)
 PREFIXED = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 MAX_PAYLOAD, MAX_SUBJECTS, MAX_DIGESTS, MAX_SIGNATURES = 32 << 20, 65_536, 16, 16
@@ -54,6 +55,8 @@ def read_statement(payload):
     subjects = _subjects(_field(value, "subject", list))
     out = {"type": kind, "subjects": subjects, "payload_digest": sha256(payload)}
     reader = {PROVENANCE: _provenance, RUN_RECORD: _run_record}.get(kind) or (_verdict if kind in VERDICTS else None)
+    if kind == PROVENANCE:
+        _could_be_a_tree([unescape_path(name) for name, _ in subjects])
     if reader:
         out.update(reader(_field(value, "predicate", dict)))
     return out
@@ -72,6 +75,13 @@ def _subjects(values):
     return out
 
 
+def _could_be_a_tree(paths):
+    refuse_folded(paths)
+    files = set(paths)
+    if any(b"/".join(path.split(b"/")[:n]) in files for path in paths for n in range(1, path.count(b"/") + 1)):
+        raise Refused("subjects", "a subject is below another")
+
+
 def digests(value):
     """The recognised digests of a set, lower-case."""
     if len(_an(dict, value)) > MAX_DIGESTS or not all(isinstance(each, str) for each in value.values()):
@@ -86,10 +96,16 @@ def _sha256(value, name):
     return digests(_field(value, name, dict))["sha256"]
 
 
+def _listing(value):
+    """The digest of a descriptor of a listing."""
+    _one_of((LISTING_TYPE,), _field(value, "mediaType", str))
+    return _sha256(value, "digest")
+
+
 def _provenance(predicate):
     definition = _field(predicate, "buildDefinition", dict)
     if _field(definition, "buildType", str) != "urn:countersign:buildtype:recipe:v1":
-        raise Refused("build type")
+        return {"type": "provenance of another build type"}
     external = _field(definition, "externalParameters", dict)
     if set(external) != {"recipe", "release"}:
         raise Refused("external parameters")
@@ -110,17 +126,17 @@ def _provenance(predicate):
     lock_digest = _sha256(lock, "digest")
     if sha256(strict_base64(_field(lock, "content", str))) != lock_digest:
         raise Refused("lock", "the lock's content is not what its digest says")
-    environment = [_sha256(each, "digest") for each in named["environment"]]
+    environment = [_listing(each) for each in named["environment"]]
     if level == "not-observed" and (environment or variables):
         raise Refused("observation", "not observed, yet it has an environment or variables")
-    order = build_order(_sha256(named["source-listing"][0], "digest"), sha256(recipe.encode()), lock_digest, release)
+    order = build_order(_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest, release)
     if _sha256(internal, "buildOrder") != order:
         raise Refused("build order", f"the build order is {order}")
     details = _field(predicate, "runDetails", dict)
     outputs = [each for each in _field(details, "byproducts", list) if _field(_an(dict, each), "name", str) == "outputs"]
     if len(outputs) != 1:
         raise Refused("byproducts")
-    _sha256(outputs[0], "digest")
+    _listing(outputs[0])
     return {"order": order, "release": release, "level": level, "builder": _field(_field(details, "builder", dict), "id", str)}
 
 
@@ -152,7 +168,8 @@ def _run_record(predicate):
     for name in ("tool", "host", "log"):
         _field(predicate, name, dict)
     _sha256(predicate["log"], "digest")
-    _field(predicate, "steps", list)
+    for each in _field(predicate, "steps", list):
+        _field(_an(dict, each), "seconds", int)
     return {}
 
 

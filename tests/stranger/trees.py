@@ -20,7 +20,7 @@ def tree_digest(directory, kind="source"):
     entries = {}
     _scan(os.fsencode(directory), b"", kind, entries)
     if kind == "output":
-        _refuse_folded(entries)
+        refuse_folded(entries)
     lines = [f"countersign-tree v1 {kind}\n"]
     lines += [f"{mode} {size} {digest} {escape_path(path)}\n" for path, (mode, size, digest) in sorted(entries.items())]
     return sha256("".join(lines).encode())
@@ -49,7 +49,7 @@ def _scan(directory, prefix, kind, entries):
             raise Refused("special", f"{escape_path(path)} is neither file, link nor directory")
 
 
-def _refuse_folded(paths):
+def refuse_folded(paths):
     seen = set()
     for path in paths:
         text = unicodedata.normalize("NFKC", escape_path(path)).lower()
@@ -83,7 +83,7 @@ def check_listing(data):
         entries[path], last = _kind_of_entry(kind, mode, size, digest), path
     _check_parents(kind, entries)
     if kind == "output":
-        _refuse_folded(entries)
+        refuse_folded(entries)
     return kind
 
 

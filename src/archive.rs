@@ -1,0 +1,356 @@
+//! Tar archives, plain or gzip, as source trees. The only user of `tar` and `flate2`.
+//!
+//! Strict, since two readers that disagree about an archive are how one source is reviewed and another built (docs/spec.md §2): every
+//! member is a file, link or directory; none is there twice, outside, or after the end; nothing is cut off. Read as a stream: memory does not
+//! grow with contents, and unpacked bytes are counted against a limit as they come.
+
+mod stream;
+
+use crate::digest::{ContentHasher, Wanted};
+use crate::fs::FsError;
+use crate::path::{PathRefused, TreePath};
+use crate::scan::{Exclude, ScanError, Scanned};
+use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use stream::Metered;
+
+/// Most bytes that an archive may unpack to unless the caller says otherwise: 64 GiB.
+pub const MAX_UNPACKED: u64 = 64 << 30;
+/// Most bytes of long names, extended headers and padding between two members.
+const MAX_BETWEEN: u64 = 1 << 20;
+/// Longest target of a link.
+const MAX_TARGET: usize = 65_536;
+
+/// An archive that is not a source tree.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The operating system's answer.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// Another format.
+    #[error("{} is {format}, which is not supported yet: tar and tar.gz are", path.display())]
+    Format {
+        /// The archive.
+        path: PathBuf,
+        /// What it begins like.
+        format: &'static str,
+    },
+    /// No archive at all.
+    #[error("{} is not a tar archive", .0.display())]
+    NotTar(PathBuf),
+    /// Cut off, damaged, or with something behind its end.
+    #[error("{}: {why}", path.display())]
+    Damaged {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A member that a source tree cannot hold.
+    #[error("{}: member {member}: {why}", path.display())]
+    Member {
+        /// The archive.
+        path: PathBuf,
+        /// Its name, escaped.
+        member: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The members are not a tree.
+    #[error("{}: {why}", path.display())]
+    Tree {
+        /// The archive.
+        path: PathBuf,
+        /// Why not.
+        why: TreeError,
+    },
+    /// It unpacks to more than the limit.
+    #[error("{} unpacks to more than {limit} bytes", path.display())]
+    TooLarge {
+        /// The archive.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file is not what it was a moment ago.
+    #[error("{} changed while it was read", .0.display())]
+    Changed(PathBuf),
+    /// What the caller does with members failed.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+}
+
+/// A member of an archive, its path checked and stripped.
+pub(crate) enum Member<'a> {
+    Dir,
+    File {
+        perm: u32,
+        size: u64,
+        data: &'a mut dyn Read,
+    },
+    Link {
+        target: Vec<u8>,
+    },
+    /// Another name of a member that came before.
+    Hard {
+        target: TreePath,
+    },
+}
+
+/// What is done with each member.
+pub(crate) type Visit<'a> = dyn FnMut(TreePath, Member<'_>) -> Result<(), ArchiveError> + 'a;
+
+/// Reads the archive `path` as a source tree, `strip` leading parts of every member removed.
+pub fn tree(
+    path: &Path,
+    strip: u8,
+    wanted: Wanted,
+    exclude: &Exclude<'_>,
+    limit: u64,
+) -> Result<Scanned, ArchiveError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut files: HashMap<TreePath, usize> = HashMap::new();
+    let mut excluded: Vec<TreePath> = Vec::new();
+    let mut buffer = vec![0; crate::scan::read::SMALL];
+    let meta = members(path, strip, limit, &mut |at, member| {
+        if entries.len() == MAX_ENTRIES {
+            return Err(ArchiveError::Tree { path: path.to_owned(), why: TreeError::TooMany });
+        }
+        let is_dir = matches!(member, Member::Dir);
+        if let Some(top) = left_out(&at, is_dir, exclude) {
+            excluded.push(top);
+            return Ok(());
+        }
+        let node = match member {
+            Member::Dir => Node::Dir { perm: 0o755 },
+            Member::Link { target } => Node::Link { target: target.into() },
+            Member::File { perm, size, data } => {
+                let mut hasher = ContentHasher::new(size, wanted);
+                copy(path, data, size, &mut buffer, &mut |bytes| {
+                    hasher.update(bytes);
+                    Ok(())
+                })?;
+                files.insert(at.clone(), entries.len());
+                Node::File { perm, content: hasher.finish() }
+            }
+            Member::Hard { target } => match files.get(&target) {
+                Some(&index) => {
+                    files.insert(at.clone(), index);
+                    entries[index].node.clone()
+                }
+                None => return Err(no_target(path, &at, &target)),
+            },
+        };
+        entries.push(Entry { path: at, node });
+        Ok(())
+    })?;
+    excluded.sort_unstable();
+    excluded.dedup();
+    let tree = Tree::new(TreeKind::Source, entries).map_err(|why| ArchiveError::Tree { path: path.to_owned(), why })?;
+    Ok(Scanned::of_archive(path, &meta, tree, excluded))
+}
+
+/// An archive names what is below an excluded directory too: the top-most excluded path, if there is one.
+fn left_out(path: &TreePath, is_dir: bool, exclude: &Exclude<'_>) -> Option<TreePath> {
+    let mut above = path.parent();
+    let mut top = exclude(path, is_dir).then(|| path.clone());
+    while let Some(dir) = above {
+        above = dir.parent();
+        if exclude(&dir, true) {
+            top = Some(dir);
+        }
+    }
+    top
+}
+
+pub(crate) fn no_target(path: &Path, member: &TreePath, target: &TreePath) -> ArchiveError {
+    let why = format!("it is a hard link to {target}, which is not a file before it in the tree");
+    ArchiveError::Member { path: path.to_owned(), member: member.escaped(), why }
+}
+
+/// Passes on exactly `size` bytes.
+pub(crate) fn copy(
+    path: &Path,
+    data: &mut dyn Read,
+    size: u64,
+    buffer: &mut [u8],
+    to: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    let mut left = size;
+    while left > 0 {
+        let n = crate::scan::read::read(&mut &mut *data, buffer).map_err(|err| stream::explain(path, err))?;
+        if n == 0 {
+            return Err(ArchiveError::Damaged { path: path.to_owned(), why: "it is cut off".into() });
+        }
+        left = left.saturating_sub(n as u64);
+        to(&buffer[..n])?;
+    }
+    Ok(())
+}
+
+/// Gives each member to `visit`, checks that the archive is whole, and returns the metadata of the file that was read.
+pub(crate) fn members(
+    path: &Path,
+    strip: u8,
+    limit: u64,
+    visit: &mut Visit<'_>,
+) -> Result<std::fs::Metadata, ArchiveError> {
+    let fail = |err: io::Error| stream::explain(path, err);
+    let file = crate::fs::open_file(path)?;
+    let before = file.metadata().map_err(fail)?;
+    let (input, meter) = Metered::open(path, &file, limit)?;
+    let mut archive = tar::Archive::new(input);
+    let mut list = archive.entries().map_err(fail)?;
+    loop {
+        // Names and extended headers are held in memory by the reader of tar: little of them, however much the headers promise.
+        meter.allow_between(MAX_BETWEEN);
+        let Some(member) = list.next() else { break };
+        let mut member = member.map_err(fail)?;
+        meter.allow_content();
+        one(path, strip, &mut member, visit)?;
+        io::copy(&mut member, &mut io::sink()).map_err(fail)?;
+    }
+    if meter.ended() {
+        return Err(ArchiveError::Damaged {
+            path: path.to_owned(),
+            why: "it is cut off: its end mark is missing".into(),
+        });
+    }
+    meter.allow_content();
+    let mut rest = archive.into_inner();
+    let mut buffer = [0; 4096];
+    loop {
+        let n = rest.read(&mut buffer).map_err(fail)?;
+        if n == 0 {
+            break;
+        }
+        if buffer[..n].iter().any(|byte| *byte != 0) {
+            let why = "something follows the end of the archive".into();
+            return Err(ArchiveError::Damaged { path: path.to_owned(), why });
+        }
+    }
+    let after = file.metadata().map_err(fail)?;
+    if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
+        return Err(ArchiveError::Changed(path.to_owned()));
+    }
+    Ok(before)
+}
+
+fn one<R: Read>(
+    path: &Path,
+    strip: u8,
+    member: &mut tar::Entry<'_, R>,
+    visit: &mut Visit<'_>,
+) -> Result<(), ArchiveError> {
+    let raw = member.path_bytes().into_owned();
+    let refuse = |why: String| {
+        let member = String::from_utf8_lossy(&raw).into_owned();
+        ArchiveError::Member { path: path.to_owned(), member, why }
+    };
+    let kind = member.header().entry_type();
+    extensions(member, kind.is_pax_global_extensions(), &raw).map_err(&refuse)?;
+    if kind.is_pax_global_extensions() {
+        return Ok(());
+    }
+    let size = member.size();
+    // A name that ends in a slash is a directory to every reader of tar, whatever its type says.
+    let is_dir = kind.is_dir() || (kind.is_file() && raw.ends_with(b"/"));
+    if size != 0 && (is_dir || !kind.is_file()) {
+        return Err(refuse("it has content but is not a file".into()));
+    }
+    let mut name = raw.as_slice();
+    while is_dir && name.ends_with(b"/") {
+        name = &name[..name.len() - 1];
+    }
+    let Some(at) = inside(name, strip, is_dir).map_err(|why| refuse(why.to_string()))? else {
+        return if is_dir {
+            Ok(())
+        } else {
+            Err(refuse(format!("it has no more than {strip} parts (strip = {strip})")))
+        };
+    };
+    let target = || match member.link_name_bytes() {
+        Some(target) if !target.is_empty() && target.len() <= MAX_TARGET && !target.contains(&0) => {
+            Ok(target.into_owned())
+        }
+        _ => Err(refuse("its target is missing or not a path".into())),
+    };
+    if is_dir {
+        visit(at, Member::Dir)
+    } else if kind.is_file() {
+        let perm = member.header().mode().map_err(|err| refuse(err.to_string()))? & 0o7777;
+        visit(at, Member::File { perm, size, data: member })
+    } else if kind.is_symlink() {
+        visit(at, Member::Link { target: target()? })
+    } else if kind.is_hard_link() {
+        let target = target()?;
+        let target = inside(&target, strip, false).map_err(|why| refuse(format!("its target: {why}")))?;
+        let target = target.ok_or_else(|| refuse("its target is outside of the tree".into()))?;
+        visit(at, Member::Hard { target })
+    } else {
+        Err(refuse(format!("it is {}: a tree holds files, links and directories only", word(kind))))
+    }
+}
+
+/// The path below the stripped parts; `None` when nothing is left.
+fn inside(name: &[u8], strip: u8, is_dir: bool) -> Result<Option<TreePath>, PathRefused> {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix(b"./") {
+        name = rest;
+    }
+    if is_dir && matches!(name, b"" | b".") {
+        return Ok(None);
+    }
+    // The whole name is checked, also the parts that go.
+    let whole = TreePath::from_bytes(name)?;
+    let parts: Vec<&[u8]> = whole.parts().skip(strip.into()).collect();
+    if parts.is_empty() { Ok(None) } else { TreePath::from_bytes(&parts.join(&b'/')).map(Some) }
+}
+
+/// Refuses extended headers that readers of tar understand differently.
+fn extensions<R: Read>(member: &mut tar::Entry<'_, R>, global: bool, name: &[u8]) -> Result<(), String> {
+    let mut text = Vec::new();
+    if global {
+        member.take(MAX_BETWEEN).read_to_end(&mut text).map_err(|err| err.to_string())?;
+    }
+    let target = member.link_name_bytes().map(Cow::into_owned);
+    let items = match member.pax_extensions().map_err(|err| err.to_string())? {
+        Some(items) if !global => items,
+        _ => tar::PaxExtensions::new(&text),
+    };
+    let mut seen: Vec<&[u8]> = Vec::new();
+    for item in items {
+        let item = item.map_err(|err| err.to_string())?;
+        let (key, value) = (item.key_bytes(), item.value_bytes());
+        if key.starts_with(b"GNU.sparse.") {
+            return Err("it is a sparse file, which is not supported".into());
+        }
+        // Said twice, for all members, or against a GNU long name: readers disagree about which one counts.
+        let twice = match key {
+            b"path" => value != name,
+            b"linkpath" => target.as_deref() != Some(value),
+            b"size" => false,
+            _ => continue,
+        };
+        if global || twice || seen.contains(&key) {
+            return Err(format!("its extended headers do not agree on its {}", String::from_utf8_lossy(key)));
+        }
+        seen.push(key);
+    }
+    Ok(())
+}
+
+fn word(kind: tar::EntryType) -> &'static str {
+    match kind {
+        tar::EntryType::Fifo => "a FIFO",
+        tar::EntryType::Char | tar::EntryType::Block => "a device",
+        tar::EntryType::GNUSparse => "a sparse file",
+        _ => "of an unknown type",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+use super::*;
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use tar::{Builder, EntryType, Header};
+
+fn header(kind: EntryType, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(0o644);
+    header
+}
+
+/// Adds a member without the checks of the writer.
+fn add(tar: &mut Builder<Vec<u8>>, name: &[u8], kind: EntryType, link: &[u8], data: &[u8]) {
+    let mut header = header(kind, data.len() as u64);
+    header.as_old_mut().name[..name.len()].copy_from_slice(name);
+    header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
+    header.set_cksum();
+    tar.append(&header, data).unwrap();
+}
+
+fn file(tar: &mut Builder<Vec<u8>>, name: &[u8], data: &[u8]) {
+    add(tar, name, EntryType::Regular, b"", data);
+}
+
+fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut archive = tempfile::NamedTempFile::new().unwrap();
+    archive.write_all(bytes).unwrap();
+    archive
+}
+
+fn read_with(bytes: &[u8], strip: u8, limit: u64) -> Result<Scanned, ArchiveError> {
+    tree(written(bytes).path(), strip, Wanted::default(), &|_, _| false, limit)
+}
+
+fn read(bytes: &[u8]) -> Result<Scanned, ArchiveError> {
+    read_with(bytes, 0, MAX_UNPACKED)
+}
+
+fn made(members: impl FnOnce(&mut Builder<Vec<u8>>)) -> Vec<u8> {
+    let mut tar = Builder::new(Vec::new());
+    members(&mut tar);
+    tar.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(bytes).unwrap();
+    gz.finish().unwrap()
+}
+
+fn names(scanned: &Scanned) -> Vec<String> {
+    scanned.tree.entries().iter().map(|e| e.path.escaped()).collect()
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    read(bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn the_same_tree_as_the_directory_it_was_made_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("src");
+    std::fs::create_dir_all(root.join("a/empty")).unwrap();
+    std::fs::write(root.join("a/run"), "#!").unwrap();
+    std::fs::set_permissions(root.join("a/run"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let long = "n".repeat(200);
+    std::fs::write(root.join(&long), "x").unwrap();
+    std::fs::write(root.join("ü"), "y").unwrap();
+    symlink("a/run", root.join("link")).unwrap();
+    symlink("t".repeat(150), root.join("long-link")).unwrap();
+    std::fs::hard_link(root.join("a/run"), root.join("z-hard")).unwrap();
+    let want = crate::scan::tree(&root, &crate::scan::Options::new(TreeKind::Source)).unwrap().tree;
+    for format in ["gnu", "pax", "ustar"] {
+        // The longest link does not fit in a ustar header.
+        let skip: &[&str] = if format == "ustar" { &["--exclude=long-link", "--exclude=nnn*"] } else { &[] };
+        for (top, strip) in [(".", 0), ("src", 1)] {
+            let at = if strip == 0 { &root } else { dir.path() };
+            let out = std::process::Command::new("tar")
+                .args(["-c", &format!("--format={format}")])
+                .args(skip)
+                .arg("-C")
+                .arg(at)
+                .arg(top)
+                .output()
+                .unwrap();
+            for bytes in [out.stdout.clone(), gzip(&out.stdout)] {
+                let scanned = read_with(&bytes, strip, MAX_UNPACKED).unwrap();
+                let want = want.entries().iter().filter(|e| skip.is_empty() || !e.path.escaped().contains("long"));
+                let want: Vec<_> = want.filter(|e| skip.is_empty() || e.path.escaped() != long).collect();
+                assert_eq!(scanned.tree.entries().iter().collect::<Vec<_>>(), want, "{format} {strip}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_that_leave_the_tree() {
+    for name in [&b"/abs"[..], b"../up", b"a/../../up", b"a//b", b"a/./b", b".."] {
+        let said = refusal(&made(|tar| file(tar, name, b"x")));
+        assert!(said.contains("the path"), "{said}");
+    }
+    assert!(read(&made(|tar| file(tar, b"./a/b", b"x"))).is_ok());
+    for target in [&b"/etc/passwd"[..], b"../up", b"nowhere"] {
+        let bytes = made(|tar| add(tar, b"hard", EntryType::Link, target, b""));
+        assert!(read(&bytes).is_err());
+    }
+    // A link may point anywhere: it is recorded, not followed. Nothing may be below it.
+    let below = made(|tar| {
+        add(tar, b"l", EntryType::Symlink, b"/etc", b"");
+        file(tar, b"l/passwd", b"x");
+    });
+    assert!(matches!(read(&below), Err(ArchiveError::Tree { why: TreeError::BelowFile(..), .. })));
+}
+
+#[test]
+fn a_member_twice_and_odd_members() {
+    let twice = made(|tar| {
+        file(tar, b"a", b"x");
+        file(tar, b"./a", b"x");
+    });
+    assert!(matches!(read(&twice), Err(ArchiveError::Tree { why: TreeError::Twice(_), .. })));
+    for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Continuous, EntryType::new(b'Z')] {
+        assert!(refusal(&made(|tar| add(tar, b"odd", kind, b"", b""))).contains("odd"));
+    }
+    let heavy = made(|tar| add(tar, b"d/", EntryType::Directory, b"", b"content"));
+    assert!(refusal(&heavy).contains("has content"));
+    let sparse = made(|tar| {
+        tar.append_pax_extensions([("GNU.sparse.major", &b"1"[..])]).unwrap();
+        file(tar, b"s", b"x");
+    });
+    assert!(refusal(&sparse).contains("sparse"));
+}
+
+#[test]
+fn headers_that_readers_disagree_about() {
+    let said = |pax: &[(&str, &[u8])], global: bool| {
+        let bytes = made(|tar| {
+            tar.append_pax_extensions(pax.iter().copied()).unwrap();
+            file(tar, b"a", b"x");
+        });
+        let mut bytes = bytes;
+        if global {
+            let mut header = Header::new_ustar();
+            header.as_mut_bytes().copy_from_slice(&bytes[..512]);
+            header.set_entry_type(EntryType::XGlobalHeader);
+            header.set_cksum();
+            bytes[..512].copy_from_slice(header.as_bytes());
+        }
+        read(&bytes).map(|scanned| names(&scanned)).map_err(|err| err.to_string())
+    };
+    assert_eq!(said(&[("path", b"b"), ("comment", b"c")], false), Ok(vec!["b".into()]));
+    assert_eq!(said(&[("comment", b"c")], true), Ok(vec!["a".into()]));
+    assert!(said(&[("path", b"b"), ("path", b"c")], false).unwrap_err().contains("do not agree"));
+    assert!(said(&[("path", b"b")], true).unwrap_err().contains("do not agree"));
+    assert!(said(&[("path", b"../b")], false).is_err());
+}
+
+#[test]
+fn cut_off_or_with_something_behind() {
+    let whole = made(|tar| {
+        file(tar, b"a", &[b'x'; 3000]);
+        file(tar, b"b", b"y");
+    });
+    assert!(read(&whole).is_ok());
+    let end = whole.len() - 1024;
+    for cut in [1, 511, 512, 1000, 3584, 4000, end - 512, end] {
+        assert!(read(&whole[..cut]).is_err(), "{cut}");
+    }
+    assert!(read(&[&whole[..], &[0; 4096]].concat()).is_ok(), "zeros are padding");
+    assert!(refusal(&[&whole[..], b"more"].concat()).contains("follows the end"));
+    assert!(refusal(&[&whole[..], &whole[..]].concat()).contains("follows the end"));
+    let packed = gzip(&whole);
+    for cut in [5, packed.len() / 2, packed.len() - 8, packed.len() - 1] {
+        assert!(read(&packed[..cut]).is_err(), "{cut}");
+    }
+    for garbage in [&b"g"[..], b"garbage garbage garbage", &[0; 3], &[0; 512]] {
+        assert!(read(&[&packed[..], garbage].concat()).is_err(), "{garbage:?}");
+    }
+    let mut damaged = whole.clone();
+    damaged[600] ^= 1;
+    assert_ne!(read(&damaged).unwrap().tree, read(&whole).unwrap().tree);
+    damaged[0] ^= 1;
+    assert!(read(&damaged).is_err(), "the header's check sum");
+}
+
+#[test]
+fn bombs() {
+    let big = gzip(&made(|tar| file(tar, b"zeros", &vec![0; 64 << 20])));
+    assert!(big.len() < 1 << 20);
+    assert!(matches!(read_with(&big, 0, 32 << 20), Err(ArchiveError::TooLarge { limit, .. }) if limit == 32 << 20));
+    assert!(read_with(&big, 0, 65 << 20).is_ok());
+    // A long name that is 64 MiB long would be held in memory.
+    let name = gzip(&made(|tar| {
+        let mut header = header(EntryType::GNULongName, 64 << 20);
+        header.set_cksum();
+        tar.append(&header, &vec![b'n'; 64 << 20][..]).unwrap();
+        file(tar, b"a", b"x");
+    }));
+    assert!(refusal(&name).contains("too long"));
+}
+
+#[test]
+fn other_formats_are_named() {
+    for (start, word) in [
+        (&b"\xfd7zXZ\0"[..], "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"BZh9", "bzip2"),
+        (b"PK\x03\x04", "zip"),
+        (b"text", "not a tar archive"),
+        (b"", "not a tar archive"),
+    ] {
+        assert!(refusal(start).contains(word), "{word}");
+    }
+    assert!(refusal(&gzip(b"text")).contains("not a tar archive"));
+}
+
+#[test]
+fn stripping_and_excluding() {
+    let bytes = made(|tar| {
+        add(tar, b"p-1/", EntryType::Directory, b"", b"");
+        file(tar, b"p-1/.git/config", b"c");
+        file(tar, b"p-1/a", b"x");
+        add(tar, b"p-1/b", EntryType::Link, b"p-1/a", b"");
+    });
+    assert_eq!(names(&read_with(&bytes, 1, MAX_UNPACKED).unwrap()), [".git/config", "a", "b"]);
+    assert!(read_with(&bytes, 2, MAX_UNPACKED).is_err(), "a file of which nothing is left");
+    let exclude = |path: &TreePath, _: bool| path.as_bytes() == b".git";
+    let scanned = tree(written(&bytes).path(), 1, Wanted::default(), &exclude, MAX_UNPACKED).unwrap();
+    assert_eq!(names(&scanned), ["a", "b"]);
+    assert_eq!(scanned.excluded.iter().map(|p| p.escaped()).collect::<Vec<_>>(), [".git"]);
+}

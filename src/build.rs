@@ -1,0 +1,375 @@
+//! (recipe, environment, source tree) to outputs.
+//!
+//! The stages are types: [`Plan`] is a source that was read and an order that follows from it; [`Built`] is what one run of the plan was
+//! seen to make. There is no other way to either, and neither holds a key, a policy or an expected output.
+
+use crate::digest::{Content, Sha256, Sha256Hasher, TreeDigest, Wanted};
+use crate::environment::{Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
+use crate::path::TreePath;
+use crate::recipe::{Epoch, Recipe};
+use crate::sandbox::{self, Ran, SandboxError};
+use crate::scan::{self, ScanError};
+use crate::source::{self, Source, SourceError};
+use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment};
+use crate::tree::{Node, Tree, TreeError, TreeKind};
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// A build that did not come to outputs.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file or directory could not be read.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A host root that no build may have.
+    #[error(transparent)]
+    Root(#[from] RootRefused),
+    /// A lock that is none.
+    #[error("lock: {0}")]
+    Lock(#[from] LockError),
+    /// The environment could not be read.
+    #[error(transparent)]
+    Fingerprint(#[from] FingerprintError),
+    /// The source could not be given its git id.
+    #[error(transparent)]
+    Git(#[from] crate::git::GitError),
+    /// The sandbox was not to be had, or a step failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// `source-date-epoch = "git"` and no commit.
+    #[error(transparent)]
+    CommitTime(#[from] crate::commit_time::CommitTimeError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Fs(#[from] crate::fs::FsError),
+    /// Outputs that are not a tree.
+    #[error("outputs: {0}")]
+    Outputs(TreeError),
+    /// An output is in the source already: the build could leave it as it is.
+    #[error("{0} is an output and is in the source already")]
+    Stale(TreePath),
+    /// A pattern of `outputs` matches nothing.
+    #[error("the build made nothing that matches {pattern:?}")]
+    NoOutput {
+        /// The pattern.
+        pattern: String,
+        /// Files that the build did make, some of them.
+        made: Vec<TreePath>,
+    },
+    /// The environment changed while the build ran.
+    #[error("the environment changed during the build: {}", .0.display())]
+    EnvironmentChanged(PathBuf),
+    /// A signed order with a source epoch that no clock has.
+    #[error("SOURCE_DATE_EPOCH {0} is out of range")]
+    Epoch(u64),
+}
+
+/// A source that was read, and what follows from it and the recipe.
+pub struct Plan {
+    recipe: Recipe,
+    source: Source,
+    tree: Tree,
+    host: Host,
+    order: BuildOrder,
+    epoch: u64,
+    excluded: Vec<TreePath>,
+}
+
+/// Parts of the release identity that are not in the recipe, or shall differ from it.
+#[derive(Clone, Debug, Default)]
+pub struct ReleaseFlags {
+    /// Channel.
+    pub channel: Option<crate::statement::Word>,
+    /// Target.
+    pub target: Option<crate::statement::Word>,
+    /// Sequence number.
+    pub sequence: Option<u64>,
+    /// Payload digest of the release before.
+    pub previous: Option<crate::digest::PayloadDigest>,
+}
+
+impl Plan {
+    /// Reads the source for a first build. `target` is what the machine is, where neither flag nor recipe says it.
+    pub fn new(
+        recipe: Recipe,
+        source: Source,
+        flags: ReleaseFlags,
+        target: crate::statement::Word,
+    ) -> Result<Plan, BuildError> {
+        let epoch = match recipe.epoch {
+            Epoch::Fixed(epoch) => epoch,
+            Epoch::Git => crate::commit_time::committer_time(source.path())?,
+        };
+        let host = Host::new(recipe.default_roots, &recipe.roots)?;
+        let lock = host.lock_text(epoch);
+        let release = Release {
+            product: recipe.name.clone(),
+            version: recipe.version.clone(),
+            channel: flags.channel.unwrap_or_else(|| recipe.channel.clone()),
+            target: flags.target.or_else(|| recipe.target.clone()).unwrap_or(target),
+            sequence: flags.sequence.or(recipe.sequence),
+            previous: flags.previous.or(recipe.previous),
+        };
+        Plan::read(recipe, source, host, epoch, lock, release)
+    }
+
+    /// Reads the source for a signed order: recipe, lock and release identity are the signed ones. The caller compares
+    /// [`Plan::order`] with the signed order before anything runs.
+    pub fn for_order(recipe: Recipe, source: Source, order: &BuildOrder) -> Result<Plan, BuildError> {
+        let lock = Lock::parse(&order.lock)?;
+        Plan::read(recipe, source, lock.host, lock.epoch, order.lock.clone(), order.release.clone())
+    }
+
+    fn read(
+        recipe: Recipe,
+        source: Source,
+        host: Host,
+        epoch: u64,
+        lock: String,
+        release: Release,
+    ) -> Result<Plan, BuildError> {
+        i64::try_from(epoch).map_err(|_| BuildError::Epoch(epoch))?;
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let scanned = source.scan(Wanted::SOURCE, &|path, _| recipe.excludes(path), threads, None)?;
+        let tree = scanned.tree;
+        let order = BuildOrder {
+            source: SourceCommitment::Public {
+                listing: tree.digest(),
+                git_tree: Some(crate::git::tree_id(&tree)?),
+                swhid: Some(crate::git::swhid(&tree)?),
+            },
+            recipe: recipe.text.clone(),
+            release,
+            lock,
+        };
+        Ok(Plan { recipe, source, tree, host, order, epoch, excluded: scanned.excluded })
+    }
+
+    /// What is to be built.
+    pub fn order(&self) -> &BuildOrder {
+        &self.order
+    }
+
+    /// The source as it was read.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// What was left out of the source, top-most paths only.
+    pub fn excluded(&self) -> &[TreePath] {
+        &self.excluded
+    }
+
+    /// The read-only paths of this machine that the build will see.
+    pub fn roots(&self) -> &[PathBuf] {
+        self.host.roots()
+    }
+
+    /// Whether a path counts as output.
+    pub fn is_output(&self, path: &TreePath) -> bool {
+        self.recipe.is_output(path)
+    }
+
+    /// Exactly the variables that the steps get.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let mut variables: BTreeMap<String, String> =
+            FIXED.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        variables.insert("SOURCE_DATE_EPOCH".to_owned(), self.epoch.to_string());
+        variables.extend(self.recipe.env.clone());
+        variables
+    }
+}
+
+/// The variables that every build gets, beside `SOURCE_DATE_EPOCH`.
+const FIXED: [(&str, &str); 9] = [
+    ("HOME", "/home/build"),
+    ("LANG", "C.UTF-8"),
+    ("LC_ALL", "C.UTF-8"),
+    ("LOGNAME", "build"),
+    ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+    ("SHELL", "/bin/sh"),
+    ("TMPDIR", "/tmp"),
+    ("TZ", "UTC"),
+    ("USER", "build"),
+];
+
+/// Whether the steps run in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// In the sandbox of docs/spec.md §4.
+    Sandbox,
+    /// As ordinary processes: recorded as `observed`.
+    None,
+}
+
+/// What one run of a plan was seen to make. The outputs stand in a temporary directory that goes with this value.
+pub struct Built {
+    /// The outputs.
+    pub outputs: Tree,
+    /// What the build ran in, and its listing.
+    pub environment: TreeDigest,
+    /// The listing that `environment` is the digest of.
+    pub environment_listing: String,
+    /// How it was isolated.
+    pub observation: Observation,
+    /// Control by control, and the times of the steps.
+    pub ran: Ran,
+    /// Length and SHA-256 of the build's log.
+    pub log: (u64, Sha256),
+    work: WorkDir,
+}
+
+impl Built {
+    /// The regular files, which are the subjects of a statement.
+    pub fn files(&self) -> impl Iterator<Item = (&TreePath, &Content)> {
+        self.outputs.entries().iter().filter_map(|entry| match &entry.node {
+            Node::File { content, .. } => Some((&entry.path, content)),
+            _ => None,
+        })
+    }
+
+    /// The controls, as a statement has them.
+    pub fn controls(&self) -> BTreeMap<String, Control> {
+        let state = |word: &String| if word == "enforced" { Control::Enforced } else { Control::NotEnforced };
+        self.ran.controls.iter().map(|(name, word)| (name.clone(), state(word))).collect()
+    }
+
+    /// Where the bytes of the outputs are for now.
+    pub fn dir(&self) -> PathBuf {
+        self.work.build_dir()
+    }
+
+    /// Copies the outputs to a new directory, exactly as they were recorded.
+    pub fn export(&self, to: &Path) -> Result<(), BuildError> {
+        Ok(source::export(&self.work.build_dir(), &self.outputs, to)?)
+    }
+}
+
+/// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
+/// it comes.
+pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
+    if let Some(stale) = plan.tree.entries().iter().find(|entry| plan.is_output(&entry.path)) {
+        return Err(BuildError::Stale(stale.path.clone()));
+    }
+    let work = WorkDir::new(scratch)?;
+    let dir = work.build_dir();
+    let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;
+    plan.source.materialise(&plan.tree, &dir, epoch)?;
+    let spec = sandbox::Spec {
+        build_dir: dir.clone(),
+        roots: plan.host.roots().to_vec(),
+        variables: plan.variables(),
+        steps: plan.recipe.steps.clone(),
+        limits: sandbox::Limits {
+            time: plan.recipe.limits.time,
+            memory: plan.recipe.limits.memory,
+            processes: plan.recipe.limits.processes,
+            file_size: plan.recipe.limits.file_size,
+            tmp: plan.recipe.limits.tmp,
+        },
+    };
+    let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
+    let mut tee = |bytes: &[u8]| {
+        hasher.update(bytes);
+        size += bytes.len() as u64;
+        log(bytes);
+    };
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut fingerprint: Fingerprint = plan.host.fingerprint(threads, &mut |_, _| {})?;
+    let (ran, observation) = match isolation {
+        Isolation::Sandbox => {
+            sandbox::own_build_dir(&dir)?;
+            (sandbox::run(&spec, &mut tee)?, Observation::Isolated)
+        }
+        Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
+    };
+    let (environment, environment_listing) = (fingerprint.digest(), fingerprint.listing().to_owned());
+    if let Some(changed) = fingerprint.changed()? {
+        return Err(BuildError::EnvironmentChanged(changed));
+    }
+    let outputs = outputs(plan, &dir)?;
+    let log = (size, hasher.finish());
+    Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
+}
+
+fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
+    let recipe = &plan.recipe;
+    let wanted = |path: &TreePath, is_dir: bool| {
+        recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))
+    };
+    let mut options = scan::Options::new(TreeKind::Output);
+    options.wanted = Wanted::SUBJECT;
+    let leave_out = |path: &TreePath, is_dir: bool| !wanted(path, is_dir);
+    options.exclude = &leave_out;
+    let entries = scan::tree(dir, &options)?.tree.into_entries();
+    // Directories that could have held an output and did not are no outputs.
+    let mut kept: HashMap<TreePath, bool> = HashMap::new();
+    for entry in entries.iter().filter(|entry| recipe.is_output(&entry.path)) {
+        kept.insert(entry.path.clone(), true);
+        let mut above = entry.path.parent();
+        while let Some(dir) = above {
+            above = dir.parent();
+            if kept.insert(dir, true).is_some() {
+                break;
+            }
+        }
+    }
+    for glob in &recipe.outputs {
+        if !kept.keys().any(|path| glob.matches(path)) {
+            return Err(BuildError::NoOutput { pattern: glob.to_string(), made: made(plan, dir) });
+        }
+    }
+    let entries: Vec<_> = entries.into_iter().filter(|entry| kept.contains_key(&entry.path)).collect();
+    if !entries.iter().any(|entry| matches!(entry.node, Node::File { .. })) {
+        let pattern = recipe.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(BuildError::NoOutput { pattern, made: made(plan, dir) });
+    }
+    Tree::new(TreeKind::Output, entries).map_err(BuildError::Outputs)
+}
+
+/// A few files that are in the build directory and not in the source, for the hint.
+fn made(plan: &Plan, dir: &Path) -> Vec<TreePath> {
+    let known = |path: &TreePath| plan.tree.entries().binary_search_by(|entry| entry.path.cmp(path)).is_ok();
+    let leave_out = |path: &TreePath, is_dir: bool| !is_dir && known(path);
+    let mut options = scan::Options::new(TreeKind::Environment);
+    options.exclude = &leave_out;
+    let Ok(scanned) = scan::tree(dir, &options) else { return Vec::new() };
+    let files = scanned.tree.into_entries().into_iter().filter(|entry| !matches!(entry.node, Node::Dir { .. }));
+    files.map(|entry| entry.path).take(8).collect()
+}
+
+/// A directory for one build, gone with this value.
+struct WorkDir(PathBuf);
+
+impl WorkDir {
+    fn new(scratch: &Path) -> Result<WorkDir, BuildError> {
+        let fail = |path: &Path, err| BuildError::Fs(crate::fs::FsError::io("create", path, err));
+        let name = crate::fs::random_name().map_err(|err| fail(scratch, err))?;
+        let path = scratch.join(format!("countersign-{name}"));
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o711);
+        builder.create(&path).map_err(|err| fail(&path, err))?;
+        let work = WorkDir(path);
+        let build = work.build_dir();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&build).map_err(|err| fail(&build, err))?;
+        Ok(work)
+    }
+
+    fn build_dir(&self) -> PathBuf {
+        self.0.join("build")
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        // What cannot be removed stays; there is nobody left to tell.
+        let _ = source::remove_tree(&self.0);
+    }
+}

@@ -1,0 +1,438 @@
+//! `countersign build` and `countersign attest`: build in the sandbox, hash, and, to attest, sign.
+
+use super::buildlog::BuildLog;
+use super::exit::{Exit, Failure};
+use super::passphrase::{self, PassphraseArgs};
+use super::{host, places, ui};
+use crate::build::{self, Built, Isolation, Plan, ReleaseFlags};
+use crate::bundle::{self, Blob};
+use crate::digest::PayloadDigest;
+use crate::fs::{self, Existing, Why};
+use crate::keys::SigningKey;
+use crate::recipe::{self, Recipe};
+use crate::source::{self, Source};
+use crate::statement::{Log, Provenance, RunRecord, Subject, Time, Tool, Word};
+use crate::tree::{Node, Tree};
+use clap::Args as ClapArgs;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// What is built, and as which release.
+#[derive(ClapArgs, Debug)]
+pub struct What {
+    /// The source: a directory, or a tar or tar.gz archive [default: the working directory]
+    #[arg(long, value_name = "PATH")]
+    source: Option<PathBuf>,
+    /// The recipe [default: countersign.toml in the source]
+    #[arg(long, value_name = "F")]
+    recipe: Option<PathBuf>,
+    /// Release channel, in place of the recipe's
+    #[arg(long)]
+    channel: Option<Word>,
+    /// Release target such as x86_64-linux, in place of the recipe's
+    #[arg(long)]
+    target: Option<Word>,
+    /// Release sequence number, in place of the recipe's
+    #[arg(long, value_name = "N")]
+    sequence: Option<u64>,
+    /// Payload digest (sha256:…) of the release before, in place of the recipe's
+    #[arg(long, value_name = "DIGEST", value_parser = previous)]
+    previous: Option<PayloadDigest>,
+    /// `auto` builds in the sandbox or not at all; `none` builds without isolation, which is recorded as `observed`
+    #[arg(long, value_enum, default_value_t = SandboxFlag::Auto)]
+    sandbox: SandboxFlag,
+    /// Keep the build's log there
+    #[arg(long, value_name = "F")]
+    log: Option<PathBuf>,
+    /// Build below this directory [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Show less: not the build's output
+    #[arg(long, short)]
+    quiet: bool,
+    /// One JSON document on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// How to isolate.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxFlag {
+    /// The sandbox, or nothing.
+    Auto,
+    /// No sandbox.
+    None,
+}
+
+impl SandboxFlag {
+    /// For the library.
+    pub fn isolation(self) -> Isolation {
+        match self {
+            SandboxFlag::Auto => Isolation::Sandbox,
+            SandboxFlag::None => Isolation::None,
+        }
+    }
+}
+
+/// Arguments of `build`.
+#[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:
+  countersign build --out /tmp/try                       # the project in this directory
+  countersign build --source ../hello --out /tmp/try --statement hello.json")]
+pub struct BuildArgs {
+    #[command(flatten)]
+    what: What,
+    /// Put the outputs there; a directory that is not there yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Write the statement of what was observed there, unsigned
+    #[arg(long, value_name = "F")]
+    statement: Option<PathBuf>,
+    /// Builder id of the statement; who signs it may have one of its own
+    #[arg(long, value_name = "ID", requires = "statement", default_value = "urn:countersign:builder:unsigned")]
+    builder_id: String,
+}
+
+/// Arguments of `attest`.
+#[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "Writes the bundle: the signed manifest, the signed run record, and the listings of source and outputs. Beside it stand \
+the build's log (NAME.log) and the listing of the environment (NAME.environment).
+
+Examples:
+  countersign attest --key vendor --bundle hello.intoto.jsonl
+  countersign attest --source hello-1.0.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl --out dist"
+)]
+pub struct AttestArgs {
+    #[command(flatten)]
+    what: What,
+    /// The private key, as `countersign key generate` or ssh-keygen writes it
+    #[arg(long, value_name = "K")]
+    key: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// Write the bundle there (NAME.intoto.jsonl)
+    #[arg(long, value_name = "B")]
+    bundle: PathBuf,
+    /// Put the outputs there; a directory that is not there yet
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
+    #[arg(long, value_name = "ID")]
+    builder_id: Option<String>,
+    /// Replace a bundle that is there
+    #[arg(long)]
+    force: bool,
+}
+
+fn previous(text: &str) -> Result<PayloadDigest, String> {
+    recipe::parse_previous(text).map_err(|err| err.to_string())
+}
+
+/// Builds, without signing.
+pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
+    let what = &args.what;
+    absent(&args.out)?;
+    let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
+    let (plan, source) = plan(what)?;
+    for (name, path) in
+        [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
+    {
+        check_place(name, path, &source, &plan)?;
+    }
+    let (built, _) = once(&plan, what, &log)?;
+    let provenance = provenance(&plan, &built, args.builder_id.clone());
+    export(&built, &args.out)?;
+    let payload = provenance.encode();
+    if let Some(path) = &args.statement {
+        fs::write(path, &payload, 0o644, Existing::Refuse).inspect_err(|_| {
+            let _ = source::remove_tree(&args.out);
+        })?;
+    }
+    report(&plan, &built);
+    if what.json {
+        let mut document = document(&plan, &built, &provenance);
+        document["schema"] = "urn:countersign:schema:build:v1".into();
+        document["out"] = args.out.to_string_lossy().into();
+        document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
+        ui::data(&format!("{document}\n"));
+    } else {
+        list(&built);
+    }
+    ui::say(&format!("built {}; nothing is signed", plan.order().release));
+    Ok(Exit::Yes)
+}
+
+/// Builds and signs.
+pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
+    let what = &args.what;
+    let stem = stem(&args.bundle);
+    let log = what.log.clone().unwrap_or_else(|| beside(&stem, ".log"));
+    let environment = beside(&stem, ".environment");
+    if let Some(out) = &args.out {
+        absent(out)?;
+    }
+    if !args.force && args.bundle.exists() {
+        return Err(Failure::usage(format!("{} is there already", args.bundle.display()))
+            .hint("--force replaces it; a release has one bundle, so think twice"));
+    }
+    let key = passphrase::load_key(&args.key, &args.passphrase)?;
+    let (plan, source) = plan(what)?;
+    let places = [
+        ("key", Some(&args.key)),
+        ("bundle", Some(&args.bundle)),
+        ("output directory", args.out.as_ref()),
+        ("log", Some(&log)),
+    ];
+    for (name, path) in places {
+        check_place(name, path, &source, &plan)?;
+    }
+    let (built, times) = once(&plan, what, &log)?;
+    let builder = args.builder_id.clone().unwrap_or_else(|| key.public().default_builder());
+    let provenance = provenance(&plan, &built, builder);
+    let lines = sign(&plan, &built, &provenance, &times, &key);
+    let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
+    // Outputs first, the signature over them last: whoever sees the bundle sees everything that belongs to it.
+    if let Some(out) = &args.out {
+        export(&built, out)?;
+    }
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    fs::write(&environment, built.environment_listing.as_bytes(), 0o644, Existing::Replace)
+        .and_then(|()| fs::write(&args.bundle, &bytes, 0o644, existing))
+        .map_err(|err| {
+            let _ = std::fs::remove_file(&environment);
+            if let Some(out) = &args.out {
+                let _ = source::remove_tree(out);
+            }
+            Failure::from(err)
+        })?;
+    report(&plan, &built);
+    let payload = crate::statement::payload_digest(&provenance.encode());
+    if what.json {
+        let mut document = document(&plan, &built, &provenance);
+        document["schema"] = "urn:countersign:schema:attest:v1".into();
+        document["bundle"] = args.bundle.to_string_lossy().into();
+        document["payload"] = json!({ "sha256": payload });
+        document["signer"] = key.public().fingerprint().into();
+        ui::data(&format!("{document}\n"));
+    } else {
+        ui::data(&format!("sha256:{payload}\n"));
+    }
+    ui::say(&format!(
+        "attested {}: {} in {}",
+        plan.order().release,
+        ui::count(provenance.subjects.len(), "file"),
+        ui::escape(&args.bundle.display().to_string())
+    ));
+    Ok(Exit::Yes)
+}
+
+/// Begin and end of a run.
+pub struct Times {
+    /// Begin.
+    pub started: Time,
+    /// End.
+    pub finished: Time,
+}
+
+fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
+    let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    let recipe_path = match &what.recipe {
+        Some(recipe) => recipe.clone(),
+        None if path.is_file() => {
+            return Err(Failure::usage(format!("{} is an archive: which recipe is meant?", path.display()))
+                .hint("name it with --recipe F"));
+        }
+        None => path.join(recipe::FILE_NAME),
+    };
+    let recipe = read_recipe(&recipe_path)?;
+    let source = open_source(&path, recipe.strip)?;
+    let flags = ReleaseFlags {
+        channel: what.channel.clone(),
+        target: what.target.clone(),
+        sequence: what.sequence,
+        previous: what.previous,
+    };
+    let plan = Plan::new(recipe, source, flags, host::target()?)?;
+    if !plan.excluded().is_empty() {
+        let names: Vec<String> = plan.excluded().iter().take(5).map(|path| ui::escape(&path.escaped())).collect();
+        let more = plan.excluded().len().saturating_sub(5);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        ui::say(&format!("note: left out of the source: {}{more}", names.join(", ")));
+    }
+    for (a, b) in plan.tree().folding_names() {
+        let (a, b) = (ui::escape(&a.escaped()), ui::escape(&b.escaped()));
+        ui::say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
+    }
+    Ok((plan, path))
+}
+
+/// Opens a source; leading parts are only removed from an archive's names.
+pub fn open_source(path: &Path, strip: u8) -> Result<Source, Failure> {
+    let strip = if path.is_dir() { 0 } else { strip };
+    Ok(Source::open(path, strip)?)
+}
+
+fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
+    let bytes = fs::read(path, recipe::MAX_RECIPE).map_err(|err| match err.is_not_found() {
+        true => Failure::usage(format!("there is no recipe {}", path.display()))
+            .hint("`countersign init` writes one for the project found there; --recipe F names one elsewhere"),
+        false => Failure::from(err),
+    })?;
+    Recipe::parse(&bytes).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
+}
+
+fn once(plan: &Plan, what: &What, log: &Path) -> Result<(Built, Times), Failure> {
+    let scratch = what.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    run_once(plan, what.sandbox.isolation(), &scratch, log, !what.quiet)
+}
+
+/// One run of a plan with its log.
+pub fn run_once(
+    plan: &Plan,
+    isolation: Isolation,
+    scratch: &Path,
+    log_path: &Path,
+    live: bool,
+) -> Result<(Built, Times), Failure> {
+    let mut log = BuildLog::create(log_path, live)?;
+    let started = host::now()?;
+    match build::run(plan, isolation, scratch, &mut |bytes| log.take(bytes)) {
+        Ok(built) => {
+            log.finish()?;
+            Ok((built, Times { started, finished: host::now()? }))
+        }
+        Err(err) => {
+            let failure = Failure::from(err);
+            let kept = log.finish_failed();
+            Err(if failure.exit == Exit::BuildFailed { failure.hint(kept) } else { failure })
+        }
+    }
+}
+
+/// What this run observed, as a statement.
+pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
+    Provenance {
+        order: plan.order().clone(),
+        subjects: built
+            .files()
+            .map(|(path, content)| Subject { name: path.clone(), sha256: content.sha256, blake3: content.blake3 })
+            .collect(),
+        observation: built.observation,
+        controls: built.controls(),
+        variables: plan.variables(),
+        environment: Some(built.environment),
+        environment_kind: Default::default(),
+        outputs: built.outputs.digest(),
+        builder,
+    }
+}
+
+/// The lines of a bundle: provenance, run record, listings.
+fn sign(plan: &Plan, built: &Built, provenance: &Provenance, times: &Times, key: &SigningKey) -> Vec<Vec<u8>> {
+    let payload = provenance.encode();
+    let record = run_record(crate::statement::payload_digest(&payload), built, times);
+    vec![
+        key.sign_envelope(payload).to_line(),
+        key.sign_envelope(record.encode()).to_line(),
+        Blob::listing(&plan.tree().listing()).to_line(),
+        Blob::listing(&built.outputs.listing()).to_line(),
+    ]
+}
+
+/// What was volatile about a run.
+pub fn run_record(manifest: PayloadDigest, built: &Built, times: &Times) -> RunRecord {
+    RunRecord {
+        manifest,
+        started_on: times.started.clone(),
+        finished_on: times.finished.clone(),
+        tool: Tool { name: "countersign".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        host: host::facts(),
+        log: Log { sha256: built.log.1, size: built.log.0 },
+        steps: built.ran.steps.iter().map(|step| step.seconds as u64).collect(),
+    }
+}
+
+/// Copies the outputs to where the user wants them; half of them are never there.
+pub fn export(built: &Built, out: &Path) -> Result<(), Failure> {
+    built.export(out).map_err(Failure::from)
+}
+
+fn report(plan: &Plan, built: &Built) {
+    // An output that is a copy of a source file was not built; whoever believes that it was should know.
+    let digest = |tree: &Tree| -> std::collections::HashMap<_, _> {
+        let files = tree.entries().iter().filter_map(|entry| match &entry.node {
+            Node::File { content, .. } if content.size > 0 => Some((content.sha256, entry.path.clone())),
+            _ => None,
+        });
+        files.collect()
+    };
+    let sources = digest(plan.tree());
+    for (path, content) in built.files() {
+        if let Some(source) = sources.get(&content.sha256) {
+            let (path, source) = (ui::escape(&path.escaped()), ui::escape(&source.escaped()));
+            ui::say(&format!("note: output {path} is a copy of the source file {source}"));
+        }
+    }
+    if built.observation != crate::statement::Observation::Isolated {
+        ui::say(
+            "note: built without isolation; the statement says `observed`, which policies refuse unless they say otherwise",
+        );
+    }
+}
+
+fn list(built: &Built) {
+    let mut text = String::new();
+    for (path, content) in built.files() {
+        text += &format!("{}  {}\n", content.sha256, ui::escape(&path.escaped()));
+    }
+    ui::data(&text);
+}
+
+fn document(plan: &Plan, built: &Built, provenance: &Provenance) -> serde_json::Value {
+    let release = &plan.order().release;
+    json!({
+        "release": {
+            "product": release.product, "version": release.version, "channel": release.channel, "target": release.target,
+            "sequence": release.sequence, "previous": release.previous,
+        },
+        "source": { "sha256": plan.tree().digest() },
+        "buildOrder": { "sha256": plan.order().digest() },
+        "environment": { "sha256": built.environment },
+        "observation": built.observation,
+        "controls": provenance.controls,
+        "builder": provenance.builder,
+        "outputs": { "sha256": provenance.outputs },
+        "files": built.files().map(|(path, content)| json!({
+            "name": path.escaped(), "size": content.size, "sha256": content.sha256, "blake3": content.blake3,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn check_place(name: &str, path: Option<&PathBuf>, source: &Path, plan: &Plan) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    places::not_in_source(name, path, source)?;
+    places::not_in_roots(name, path, plan.roots())
+}
+
+/// Refuses an output directory that is there: what is in it was not made by this run.
+pub fn absent(out: &Path) -> Result<(), Failure> {
+    if out.symlink_metadata().is_ok() {
+        let why = fs::FsError { what: "create", path: out.to_owned(), why: Why::Exists };
+        return Err(Failure::usage(why).hint("name a directory that is not there yet"));
+    }
+    Ok(())
+}
+
+/// `NAME` of `NAME.intoto.jsonl`, with its directory.
+pub fn stem(bundle: &Path) -> PathBuf {
+    let name = bundle.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.strip_suffix(".intoto.jsonl").or_else(|| name.strip_suffix(".jsonl")).unwrap_or(&name);
+    bundle.with_file_name(stem)
+}
+
+/// The same path with something added to its name.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!("{name}{ending}"))
+}

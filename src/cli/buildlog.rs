@@ -1,0 +1,112 @@
+//! A build's output: shown live, kept as a file, its last lines remembered for the message when a step fails.
+
+use super::exit::Failure;
+use super::ui;
+use crate::fs::FsError;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Lines shown again when a step fails.
+const TAIL: usize = 25;
+/// Longest piece of a line that is held back for its end.
+const MAX_LINE: usize = 4096;
+
+/// Where a build's output goes.
+pub struct BuildLog {
+    path: PathBuf,
+    aside: PathBuf,
+    file: BufWriter<File>,
+    failed: Option<std::io::Error>,
+    live: bool,
+    partial: Vec<u8>,
+    tail: VecDeque<String>,
+}
+
+impl BuildLog {
+    /// Begins a log that will stand at `path`. `live`: also on standard error.
+    pub fn create(path: &Path, live: bool) -> Result<BuildLog, Failure> {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".part");
+        let aside = PathBuf::from(aside);
+        let file = File::create(&aside).map_err(|err| FsError::io("create", &aside, err))?;
+        Ok(BuildLog {
+            path: path.to_owned(),
+            aside,
+            file: BufWriter::new(file),
+            failed: None,
+            live,
+            partial: Vec::new(),
+            tail: VecDeque::new(),
+        })
+    }
+
+    /// Takes what the steps printed.
+    pub fn take(&mut self, bytes: &[u8]) {
+        if let Err(err) = self.file.write_all(bytes) {
+            self.failed.get_or_insert(err);
+        }
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            self.partial.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.partial.len() > MAX_LINE {
+                self.line();
+            }
+        }
+    }
+
+    fn line(&mut self) {
+        let text = String::from_utf8_lossy(&self.partial);
+        // Tabs are harmless; everything else that moves the cursor is not.
+        let shown = text.trim_end_matches(['\n', '\r']).split('\t').map(ui::escape).collect::<Vec<_>>().join("\t");
+        if self.live {
+            ui::say(&shown);
+        }
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(shown);
+        self.partial.clear();
+    }
+
+    /// Ends the log; the file stands at its path from now on.
+    pub fn finish(mut self) -> Result<PathBuf, Failure> {
+        self.close()?;
+        Ok(self.path.clone())
+    }
+
+    /// Ends the log of a failed build: the last lines are shown again where the whole was not seen just now.
+    pub fn finish_failed(mut self) -> String {
+        let kept = self.close();
+        if !self.live && !self.tail.is_empty() {
+            ui::say("--- last lines of the build:");
+            for line in &self.tail {
+                ui::say(line);
+            }
+            ui::say("---");
+        }
+        match kept {
+            Ok(()) => format!("the whole log is in {}", self.path.display()),
+            Err(failure) => failure.fact,
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Failure> {
+        if !self.partial.is_empty() {
+            self.line();
+        }
+        let fail = |err| Failure::from(FsError::io("write", &self.aside, err));
+        if let Some(err) = self.failed.take() {
+            return Err(fail(err));
+        }
+        self.file.flush().map_err(fail)?;
+        std::fs::rename(&self.aside, &self.path).map_err(|err| FsError::io("write", &self.path, err))?;
+        Ok(())
+    }
+}
+
+impl Drop for BuildLog {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.aside);
+    }
+}

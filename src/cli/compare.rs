@@ -1,0 +1,136 @@
+//! `countersign compare`: what differs between two files or directories.
+
+use super::exit::{Exit, Failure};
+use super::ui;
+use crate::compare::{self, Difference, What};
+use crate::digest::Wanted;
+use crate::fs;
+use crate::scan;
+use crate::tree::{FILE, Line, TYPE_BITS, TreeKind};
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `compare`.
+#[derive(ClapArgs, Debug)]
+#[command(after_help = "Exit codes: 0 equal, 1 different, 7 one of them could not be read.
+
+Examples:
+  countersign compare app app.rebuilt          # first differing byte
+  countersign compare dist/ rebuilt/ --json    # every entry that differs, and in what")]
+pub struct Args {
+    /// A file or directory
+    a: PathBuf,
+    /// Another
+    b: PathBuf,
+    /// One JSON document on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// One difference with the first differing byte, where both have bytes.
+pub struct Located {
+    /// What differs.
+    pub difference: Difference,
+    /// Offset of the first differing byte.
+    pub offset: Option<u64>,
+}
+
+/// Compares.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let meta = |path: &Path| std::fs::metadata(path).map_err(|err| fs::FsError::io("read", path, err));
+    let found = match (meta(&args.a)?.is_dir(), meta(&args.b)?.is_dir()) {
+        (true, true) => directories(&args.a, &args.b)?,
+        (false, false) => files(&args.a, &args.b)?,
+        (a, _) => {
+            let (dir, file) = if a { (&args.a, &args.b) } else { (&args.b, &args.a) };
+            return Err(Failure::usage(format!("{} is a directory and {} is not", dir.display(), file.display())));
+        }
+    };
+    if args.json {
+        let document = json!({
+            "schema": "urn:countersign:schema:compare:v1",
+            "equal": found.is_empty(),
+            "differences": found.iter().map(Located::json).collect::<Vec<_>>(),
+        });
+        ui::data(&format!("{document}\n"));
+    } else {
+        let mut text: String = found.iter().map(|located| format!("{}\n", located.line())).collect();
+        text += &match found.len() {
+            0 => "equal\n".to_owned(),
+            1 => "different: 1 entry\n".to_owned(),
+            n => format!("different: {n} entries\n"),
+        };
+        ui::data(&text);
+    }
+    Ok(if found.is_empty() { Exit::Yes } else { Exit::Differs })
+}
+
+impl Located {
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let mut what: Vec<String> = self.difference.what.iter().map(ToString::to_string).collect();
+        if let Some(offset) = self.offset {
+            what.push(format!("first at byte {offset}"));
+        }
+        format!("{}: {}", ui::escape(&self.difference.path.escaped()), what.join(", "))
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let side = |line: &Option<Line>| {
+            line.as_ref()
+                .map(|line| json!({"mode": format!("{:06o}", line.mode), "size": line.size, "sha256": line.sha256}))
+        };
+        json!({
+            "path": self.difference.path.escaped(),
+            "what": self.difference.what.iter().map(What::word).collect::<Vec<_>>(),
+            "a": side(&self.difference.a),
+            "b": side(&self.difference.b),
+            "first_difference": self.offset,
+        })
+    }
+}
+
+/// All differences between two directories, permission bits included.
+pub fn directories(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
+    let lines = |dir: &Path| -> Result<Vec<Line>, Failure> {
+        Ok(scan::tree(dir, &scan::Options::new(TreeKind::Output))?.tree.lines().collect())
+    };
+    let differences = compare::lines(&lines(a)?, &lines(b)?);
+    differences.into_iter().map(|difference| locate(difference, a, b)).collect()
+}
+
+/// Finds the first differing byte of a difference between two files below `a` and `b`.
+pub fn locate(difference: Difference, a: &Path, b: &Path) -> Result<Located, Failure> {
+    let is_file = |line: &Option<Line>| line.as_ref().is_some_and(|line| line.mode & TYPE_BITS == FILE);
+    let offset = if difference.what.contains(&What::Content) && is_file(&difference.a) && is_file(&difference.b) {
+        first(&a.join(difference.path.to_os()), &b.join(difference.path.to_os()))?
+    } else {
+        None
+    };
+    Ok(Located { difference, offset })
+}
+
+fn files(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
+    let line = |path: &Path| -> Result<Line, Failure> {
+        let content = scan::file(path, Wanted::default())?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = crate::path::TreePath::from_bytes(name.as_bytes())
+            .map_err(|err| Failure::usage(format!("{}: {err}", path.display())))?;
+        Ok(Line { mode: FILE, size: content.size, sha256: Some(content.sha256), path })
+    };
+    let (left, right) = (line(a)?, line(b)?);
+    // Two files are compared whatever they are called.
+    let right = Line { path: left.path.clone(), ..right };
+    let mut found = Vec::new();
+    for difference in compare::lines(&[left], &[right]) {
+        found.push(Located { offset: first(a, b)?, difference });
+    }
+    Ok(found)
+}
+
+fn first(a: &Path, b: &Path) -> Result<Option<u64>, Failure> {
+    let (left, right) = (fs::open_file(a)?, fs::open_file(b)?);
+    Ok(compare::first_difference(left, right).map_err(|err| fs::FsError::io("read", a, err))?)
+}

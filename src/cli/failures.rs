@@ -1,0 +1,56 @@
+//! Which exit code and which hints the library's errors get.
+
+use super::exit::{Exit, Failure};
+use crate::build::BuildError;
+use crate::sandbox::SandboxError;
+use crate::scan::ScanError;
+use crate::source::SourceError;
+
+impl From<ScanError> for Failure {
+    fn from(err: ScanError) -> Failure {
+        super::digest::refused(err)
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(err: SourceError) -> Failure {
+        super::digest::source_refused(err)
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(err: BuildError) -> Failure {
+        let exit = match &err {
+            BuildError::Sandbox(SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. })
+            | BuildError::NoOutput { .. }
+            | BuildError::Outputs(_) => Exit::BuildFailed,
+            BuildError::Root(_) | BuildError::Stale(_) | BuildError::Epoch(_) => Exit::Usage,
+            BuildError::Lock(_) => Exit::Broken,
+            BuildError::Git(_) => Exit::Internal,
+            _ => Exit::CouldNotTell,
+        };
+        let failure = Failure::new(exit, &err);
+        match err {
+            BuildError::Source(err) => err.into(),
+            BuildError::Scan(err) => err.into(),
+            BuildError::Sandbox(SandboxError::Unavailable { .. }) => failure
+                .hint("user namespaces may be switched off: see `sysctl kernel.unprivileged_userns_clone user.max_user_namespaces`")
+                .hint("--sandbox=none builds without isolation, which the statement records and most policies refuse"),
+            BuildError::Sandbox(SandboxError::Root { .. }) => {
+                failure.hint("a toolchain below a private home cannot be reached: put it in a place such as /opt")
+            }
+            BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
+            BuildError::NoOutput { made, .. } if made.is_empty() => failure.hint("the build made no new files at all"),
+            BuildError::NoOutput { made, .. } => {
+                let made: Vec<String> = made.iter().map(ToString::to_string).collect();
+                failure.hint(format!("it made {}", made.join(", ")))
+            }
+            BuildError::Stale(path) => {
+                failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
+            }
+            BuildError::EnvironmentChanged(_) => failure.hint("run it again when nothing installs or removes packages"),
+            BuildError::CommitTime(_) => failure.hint("give source-date-epoch as seconds, or build from a git checkout"),
+            _ => failure,
+        }
+    }
+}

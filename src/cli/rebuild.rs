@@ -1,0 +1,579 @@
+//! `countersign rebuild`: answer a manifest's build order blind, then compare, then sign.
+//!
+//! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`] alone; their digests are
+//! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
+
+use super::attest::{self, Times};
+use super::compare::{self as compare_command, Located};
+use super::exit::{Exit, Failure};
+use super::passphrase::{self, PassphraseArgs};
+use super::reference::{self, Chosen};
+use super::{host, places, ui};
+use crate::build::{Built, Isolation, Plan};
+use crate::bundle;
+use crate::compare;
+use crate::digest::PayloadDigest;
+use crate::environment::DEFAULT_ROOTS;
+use crate::fs::{self, Existing};
+use crate::keys::SigningKey;
+use crate::rebuild::{self, Judgement, Output};
+use crate::recipe::{self, Recipe};
+use crate::scan;
+use crate::source;
+use crate::statement::{
+    Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
+    VerdictKind,
+};
+use crate::tree::{Line, Listing, TreeKind};
+use clap::Args as ClapArgs;
+use serde_json::json;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `rebuild`.
+#[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "The build sees neither the bundle nor published files, nor their digests; its own digests are written down before anything \
+is compared. Without --policy the manifest's signer is `claimed, not checked`, and the signed verdict says so.
+
+Exit codes: 0 identical, 1 different, 5 the runs disagree with one another, 6 the build failed, 7 could not tell,
+9 the source is not the signed one.
+
+Examples:
+  countersign rebuild hello.intoto.jsonl --source hello-1.0
+  countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
+  countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
+)]
+pub struct Args {
+    /// The bundle with the manifest to answer
+    bundle: PathBuf,
+    /// The source: a directory, or a tar or tar.gz archive
+    #[arg(long, value_name = "S")]
+    source: PathBuf,
+    /// The published outputs, looked at after the build: shows where they differ
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
+    /// Sign the rebuild's provenance and its verdict
+    #[arg(long, value_name = "K")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// Add the signed statements to the bundle
+    #[arg(long, requires = "key")]
+    append: bool,
+    /// Build so many times; all runs must agree
+    #[arg(long, value_name = "N", default_value = "1")]
+    runs: NonZeroU32,
+    /// Run so many builds at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: NonZeroU32,
+    /// Keep outputs, logs and statements there; a directory that is not there yet
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Check the manifest's signer against this policy
+    #[arg(long, value_name = "P")]
+    policy: Option<PathBuf>,
+    /// Which manifest of the bundle, where it holds several
+    #[arg(long, value_name = "DIGEST", value_parser = payload)]
+    manifest: Option<PayloadDigest>,
+    /// Let the build read this path of yours, which the recipe asks for
+    #[arg(long, value_name = "PATH")]
+    allow_root: Vec<PathBuf>,
+    /// `none` builds without isolation: recorded as `observed`, and blind only by good will
+    #[arg(long, value_enum, default_value_t = attest::SandboxFlag::Auto)]
+    sandbox: attest::SandboxFlag,
+    /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
+    #[arg(long, value_name = "ID", requires = "key")]
+    builder_id: Option<String>,
+    /// Payload digest of an earlier verdict by this key that this one replaces
+    #[arg(long, value_name = "DIGEST", requires = "reason", requires = "key", value_parser = payload)]
+    supersedes: Option<PayloadDigest>,
+    /// Why the earlier verdict is replaced
+    #[arg(long, value_name = "TEXT", requires = "supersedes")]
+    reason: Option<String>,
+    /// Build below this directory [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Show less: not the build's output
+    #[arg(long, short)]
+    quiet: bool,
+    /// One JSON document on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+fn payload(text: &str) -> Result<PayloadDigest, String> {
+    recipe::parse_previous(text).map_err(|err| err.to_string())
+}
+
+/// Rebuilds.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
+    if key.is_some() && !args.append && args.out.is_none() {
+        return Err(Failure::usage("where shall the signed statements go?")
+            .hint("--append adds them to the bundle; --out DIR keeps them there"));
+    }
+    if let Some(out) = &args.out {
+        attest::absent(out)?;
+    }
+    let bytes = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
+    let chosen = reference::choose(&bytes, &args.bundle, args.manifest, args.policy.as_deref())?;
+    let plan = plan(args, &chosen)?;
+    let place = Place::new(args)?;
+    let built = match build(args, &plan, &place) {
+        Ok(built) => built,
+        Err(failure) => return failed(args, &bytes, &chosen, &plan, &place, key.as_ref(), failure),
+    };
+    let own = write_down(args, &plan, &built, &place, key.as_ref())?;
+    // From here on, and not before, the expected outputs are looked at.
+    let trees: Vec<_> = built.iter().map(|(built, _)| &built.outputs).collect();
+    let judgement = rebuild::judge(&chosen.expected, &trees);
+    let published = published(args, &judgement, &built[0].0, &place)?;
+    let verdicts = verdicts(args, &chosen, &plan, &built, &own, &judgement, key.as_ref())?;
+    let lines: Vec<Vec<u8>> = own.lines.iter().chain(&verdicts).cloned().collect();
+    keep(args, &bytes, &place, &lines)?;
+    let exit = match judgement.worst() {
+        ArtifactVerdict::Identical if published.foreign.is_empty() => Exit::Yes,
+        ArtifactVerdict::Nondeterministic => Exit::NotDeterministic,
+        _ => Exit::Differs,
+    };
+    report(args, &chosen, &plan, &built[0].0, &judgement, &published, &place, exit);
+    place.close(exit == Exit::Yes);
+    Ok(exit)
+}
+
+/// Checks everything that can be checked before anything runs.
+fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
+    let order = &chosen.reference.order;
+    let broken = |err: &dyn std::fmt::Display| Failure::new(Exit::Broken, format!("the signed recipe: {err}"));
+    let recipe = Recipe::parse(order.recipe.as_bytes()).map_err(|err| broken(&err))?;
+    let source = attest::open_source(&args.source, recipe.strip)?;
+    let plan = Plan::for_order(recipe, source, order)?;
+    source_is_signed(args, &plan, order, chosen.source_listing.as_deref())?;
+    if plan.order().digest() != order.digest() {
+        return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
+    }
+    for root in plan.roots() {
+        let default = DEFAULT_ROOTS.iter().any(|default| Path::new(default) == root);
+        if !default && !args.allow_root.iter().any(|allowed| allowed == root) {
+            let root = root.display();
+            return Err(Failure::new(Exit::CouldNotTell, format!("the recipe asks for {root} of this machine"))
+                .hint(format!("--allow-root {root} lets the build read it; look at what is there first")));
+        }
+    }
+    let places = [
+        ("bundle", Some(&args.bundle)),
+        ("key", args.key.as_ref()),
+        ("output directory", args.out.as_ref()),
+        ("directory", args.against.as_ref()),
+    ];
+    for (name, path) in places {
+        if let Some(path) = path {
+            places::not_in_source(name, path, &args.source)?;
+            places::not_in_roots(name, path, plan.roots())?;
+        }
+    }
+    Ok(plan)
+}
+
+/// Ends with the files that differ when the source at hand is not the signed one.
+fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Option<&str>) -> Result<(), Failure> {
+    let SourceCommitment::Public { listing: want, git_tree: want_git, swhid: want_swhid } = signed.source;
+    let SourceCommitment::Public { listing: have, git_tree, swhid } = plan.order().source;
+    if want == have {
+        let lies = want_git.is_some() && want_git != git_tree || want_swhid.is_some() && want_swhid != swhid;
+        return match lies {
+            false => Ok(()),
+            true => Err(Failure::new(Exit::Broken, "the manifest names a git id that is not that of its own source")),
+        };
+    }
+    let fact = format!("{} is not the signed source: sha256:{have}, signed is sha256:{want}", args.source.display());
+    let mut failure = Failure::new(Exit::SourceDiffers, fact);
+    let listing = listing
+        .filter(|text| crate::digest::sha256(text.as_bytes()).as_bytes() == want.as_bytes())
+        .and_then(|text| Listing::parse(text).ok());
+    match listing {
+        Some(listing) => {
+            let here: Vec<Line> = plan.tree().lines().collect();
+            let found = compare::lines(&listing.lines, &here);
+            for difference in found.iter().take(20) {
+                let what: Vec<String> = difference.what.iter().map(source_words).collect();
+                ui::say(&format!("{}: {}", ui::escape(&difference.path.escaped()), what.join(", ")));
+            }
+            if found.len() > 20 {
+                ui::say(&format!("… and {} more", found.len() - 20));
+            }
+            if found.iter().any(|d| plan.is_output(&d.path)) {
+                failure = failure.hint("some of it looks built: take a fresh copy of the source");
+            }
+        }
+        None => failure = failure.hint("the bundle does not hold the source's listing, so the files cannot be named"),
+    }
+    Err(failure)
+}
+
+fn source_words(what: &compare::What) -> String {
+    match what {
+        compare::What::OnlyA => "is missing here".to_owned(),
+        compare::What::OnlyB => "is not in the signed source".to_owned(),
+        what => format!("{what} (signed / here)"),
+    }
+}
+
+/// Where a rebuild's results are put.
+struct Place {
+    dir: PathBuf,
+    wanted: bool,
+}
+
+impl Place {
+    fn new(args: &Args) -> Result<Place, Failure> {
+        let dir = match &args.out {
+            Some(out) => out.clone(),
+            None => {
+                let name = fs::random_name().map_err(|err| Failure::new(Exit::Internal, err))?;
+                scratch(args).join(format!("countersign-rebuild-{name}"))
+            }
+        };
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+        builder.create(&dir).map_err(|err| fs::FsError::io("create", &dir, err))?;
+        Ok(Place { dir, wanted: args.out.is_some() })
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(fs::write(&self.dir.join(name), bytes, 0o644, Existing::Replace)?)
+    }
+
+    /// What nobody asked for is kept only when there is something to look at.
+    fn close(&self, identical: bool) {
+        if !self.wanted && identical {
+            let _ = source::remove_tree(&self.dir);
+        }
+    }
+}
+
+fn scratch(args: &Args) -> PathBuf {
+    args.scratch.clone().unwrap_or_else(std::env::temp_dir)
+}
+
+/// All runs, each with its outputs and log in the place.
+fn build(args: &Args, plan: &Plan, place: &Place) -> Result<Vec<(Built, Times)>, Failure> {
+    let scratch = scratch(args);
+    let one = |number: u32| {
+        let log = place.dir.join(format!("run-{number}.log"));
+        // Several at a time would be shown mixed up.
+        let live = !args.quiet && args.jobs.get() == 1;
+        let run = attest::run_once(plan, args.sandbox.isolation(), &scratch, &log, live)?;
+        run.0.export(&place.dir.join(format!("run-{number}")))?;
+        place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;
+        Ok(run)
+    };
+    let numbers: Vec<u32> = (1..=args.runs.get()).collect();
+    let mut done = Vec::new();
+    for some in numbers.chunks(args.jobs.get() as usize) {
+        let results: Vec<Result<(Built, Times), Failure>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = some.iter().map(|number| scope.spawn(|| one(*number))).collect();
+            let panicked = || Err(Failure::new(Exit::Internal, "a build thread panicked"));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
+        });
+        for result in results {
+            done.push(result?);
+        }
+    }
+    Ok(done)
+}
+
+/// The rebuilder's own account, made before anything is compared.
+struct Own {
+    payload: Option<PayloadDigest>,
+    lines: Vec<Vec<u8>>,
+}
+
+/// Writes down what came out, durably; signs it where there is a key and the runs agree.
+fn write_down(
+    args: &Args,
+    plan: &Plan,
+    built: &[(Built, Times)],
+    place: &Place,
+    key: Option<&SigningKey>,
+) -> Result<Own, Failure> {
+    for (number, (built, _)) in (1..).zip(built) {
+        place.write(&format!("run-{number}.listing"), built.outputs.listing().as_bytes())?;
+    }
+    let (first, times) = &built[0];
+    let agree = built
+        .iter()
+        .all(|(run, _)| run.outputs.digest() == first.outputs.digest() && run.environment == first.environment);
+    let (Some(key), true) = (key, agree) else { return Ok(Own { payload: None, lines: Vec::new() }) };
+    let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key));
+    let encoded = provenance.encode();
+    let payload = crate::statement::payload_digest(&encoded);
+    let record = attest::run_record(payload, first, times);
+    let lines = vec![
+        key.sign_envelope(encoded).to_line(),
+        key.sign_envelope(record.encode()).to_line(),
+        bundle::Blob::listing(&first.outputs.listing()).to_line(),
+    ];
+    let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
+    place.write(STATEMENTS, &bytes)?;
+    Ok(Own { payload: Some(payload), lines })
+}
+
+/// The rebuilder's statements, in the output directory.
+const STATEMENTS: &str = "rebuild.intoto.jsonl";
+
+fn builder_id(args: &Args, key: &SigningKey) -> String {
+    args.builder_id.clone().unwrap_or_else(|| key.public().default_builder())
+}
+
+/// What the published files say beside the manifest.
+#[derive(Default)]
+struct Published {
+    located: Vec<Located>,
+    /// Published files that are not the signed ones.
+    foreign: Vec<String>,
+}
+
+fn published(args: &Args, judgement: &Judgement, built: &Built, place: &Place) -> Result<Published, Failure> {
+    let Some(dir) = &args.against else { return Ok(Published::default()) };
+    let scanned = scan::tree(dir, &scan::Options::new(TreeKind::Output))?;
+    let lines: Vec<Line> = scanned.tree.lines().collect();
+    let mut result = Published::default();
+    for output in judgement.outputs.iter().filter(|output| output.is_file) {
+        let Some(line) = lines.iter().find(|line| line.path == output.path) else { continue };
+        if let Some(signed) = output.reference
+            && line.sha256 != Some(signed)
+        {
+            result.foreign.push(output.path.escaped());
+        }
+        if output.verdict != ArtifactVerdict::Identical || line.sha256 != output.rebuilt {
+            let mine: Vec<Line> = built.outputs.lines().filter(|line| line.path == output.path).collect();
+            for difference in compare::lines(std::slice::from_ref(line), &mine) {
+                result.located.push(compare_command::locate(difference, dir, &built.dir())?);
+            }
+            keep_published(dir, line, place)?;
+        }
+    }
+    Ok(result)
+}
+
+/// Keeps the published file beside the rebuilt one, so that the two can be looked at later.
+fn keep_published(dir: &Path, line: &Line, place: &Place) -> Result<(), Failure> {
+    let to = place.dir.join("published").join(line.path.to_os());
+    let from = dir.join(line.path.to_os());
+    let fail = |err| Failure::from(fs::FsError::io("copy", &from, err));
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent).map_err(fail)?;
+    }
+    let mut source = fs::open_file(&from)?;
+    let mut copy = std::fs::File::create(&to).map_err(fail)?;
+    std::io::copy(&mut source, &mut copy).map_err(fail)?;
+    Ok(())
+}
+
+/// Signs the statements that explain.
+fn verdicts(
+    args: &Args,
+    chosen: &Chosen,
+    plan: &Plan,
+    built: &[(Built, Times)],
+    own: &Own,
+    judgement: &Judgement,
+    key: Option<&SigningKey>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let Some(key) = key else { return Ok(Vec::new()) };
+    let environment = built[0].0.environment;
+    let same = chosen.reference.environment == Some(environment)
+        && built.iter().all(|(run, _)| run.environment == environment);
+    let mut lines = Vec::new();
+    for (kind, outputs) in judgement.statements(same) {
+        let verdict = verdict(args, chosen, plan, key)?;
+        let artifacts: Vec<Artifact> = outputs.iter().map(|output| output.artifact()).collect();
+        let verdict = Verdict {
+            kind,
+            subjects: rebuild::subjects(&chosen.expected, &outputs),
+            rebuild: own.payload,
+            rebuild_environment: Some(environment),
+            reason: reason(kind, &outputs, judgement, same),
+            artifacts,
+            ..verdict
+        };
+        lines.push(key.sign_envelope(verdict.encode()).to_line());
+    }
+    Ok(lines)
+}
+
+/// A verdict about nothing yet.
+fn verdict(args: &Args, chosen: &Chosen, plan: &Plan, key: &SigningKey) -> Result<Verdict, Failure> {
+    Ok(Verdict {
+        kind: VerdictKind::Inconclusive,
+        subjects: Vec::new(),
+        compared_at: host::now()?,
+        order: plan.order().digest(),
+        reference: chosen.reference.payload,
+        signer: chosen.signer_check(),
+        rebuild: None,
+        rebuilder: builder_id(args, key),
+        reference_environment: chosen.reference.environment,
+        rebuild_environment: None,
+        runs: args.runs.get(),
+        reason: String::new(),
+        artifacts: Vec::new(),
+        supersedes: args
+            .supersedes
+            .map(|payload| Supersedes { payload, reason: args.reason.clone().unwrap_or_default() }),
+    })
+}
+
+fn reason(kind: VerdictKind, outputs: &[&Output], judgement: &Judgement, same: bool) -> String {
+    let environment = if same { "in an equal environment" } else { "in another environment" };
+    match kind {
+        VerdictKind::Reproduced => format!("{} identical, {environment}", ui::count(outputs.len(), "output")),
+        _ if !judgement.deterministic => format!("the runs disagree with one another, {environment}"),
+        _ => format!("{} not as signed, {environment}", ui::count(outputs.len(), "output")),
+    }
+}
+
+/// A build that came to nothing: said, signed as inconclusive, never a veto.
+fn failed(
+    args: &Args,
+    bytes: &[u8],
+    chosen: &Chosen,
+    plan: &Plan,
+    place: &Place,
+    key: Option<&SigningKey>,
+    failure: Failure,
+) -> Result<Exit, Failure> {
+    if let (Some(key), Exit::BuildFailed) = (key, failure.exit) {
+        let (subjects, artifacts): (Vec<Subject>, Vec<Artifact>) = rebuild::all_subjects(&chosen.expected);
+        let reason = format!("the build failed: {}", failure.fact);
+        let verdict = Verdict { subjects, artifacts, reason, ..verdict(args, chosen, plan, key)? };
+        keep(args, bytes, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
+        ui::say("signed: inconclusive");
+    }
+    place.close(failure.exit != Exit::BuildFailed);
+    Err(failure)
+}
+
+/// Puts the signed statements where they were asked for.
+fn keep(args: &Args, bytes: &[u8], place: &Place, lines: &[Vec<u8>]) -> Result<(), Failure> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let too_much = |err| Failure::new(Exit::CouldNotTell, err);
+    place.write(STATEMENTS, &bundle::append(b"", lines).map_err(too_much)?)?;
+    if args.append {
+        // The bundle may have grown while the build ran: what is there now is kept.
+        let now = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
+        let now = if now.starts_with(bytes) { now } else { bytes.to_vec() };
+        fs::write(&args.bundle, &bundle::append(&now, lines).map_err(too_much)?, 0o644, Existing::Replace)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn report(
+    args: &Args,
+    chosen: &Chosen,
+    plan: &Plan,
+    built: &Built,
+    judgement: &Judgement,
+    published: &Published,
+    place: &Place,
+    exit: Exit,
+) {
+    let release = &plan.order().release;
+    let kept = place.wanted || exit != Exit::Yes;
+    let signed = match chosen.reference.environment {
+        Some(signed) if signed == built.environment => "as signed".to_owned(),
+        Some(signed) => format!("another one; signed is sha256:{signed}"),
+        None => "the manifest names none".to_owned(),
+    };
+    let total = judgement.outputs.len();
+    let good = total - judgement.differing().count();
+    let last = match exit {
+        Exit::Yes => format!("identical: {} of {release}", ui::count(total, "output")),
+        Exit::NotDeterministic => format!("not deterministic: {} runs of {release} disagree", args.runs),
+        _ if !published.foreign.is_empty() && good == total => {
+            format!("different: identical to the manifest, but what is published is not: {release}")
+        }
+        _ => format!("different: {good} of {total} outputs of {release} are identical"),
+    };
+    if args.json {
+        let document = json!({
+            "schema": "urn:countersign:schema:rebuild:v1",
+            "verdict": judgement.worst(),
+            "deterministic": judgement.deterministic,
+            "runs": args.runs,
+            "manifest": { "sha256": chosen.reference.payload },
+            "signer": chosen.signer_check(),
+            "source": { "sha256": plan.tree().digest() },
+            "buildOrder": { "sha256": plan.order().digest() },
+            "environment": { "signed": chosen.reference.environment, "here": built.environment },
+            "observation": built.observation,
+            "outputs": judgement.outputs.iter().map(output_json).collect::<Vec<_>>(),
+            "published": published.located.iter().map(Located::json).collect::<Vec<_>>(),
+            "notTheSignedOnes": published.foreign,
+            "kept": kept.then(|| place.dir.to_string_lossy()),
+        });
+        ui::data(&format!("{document}\n"));
+        ui::say(&last);
+    } else {
+        let mut text = format!(
+            "manifest     sha256:{}\nsigner       {}\nsource       sha256:{} as signed\nbuild order  sha256:{}\nenvironment  sha256:{} {signed}\n",
+            chosen.reference.payload,
+            ui::escape(&chosen.signer_words()),
+            plan.tree().digest(),
+            plan.order().digest(),
+            built.environment,
+        );
+        for output in &judgement.outputs {
+            let mut line = format!("{}: {}", ui::escape(&output.path.escaped()), output.verdict.word());
+            if !output.what.is_empty() {
+                let what: Vec<String> = output.what.iter().map(ToString::to_string).collect();
+                line += &format!(" (signed / rebuilt: {})", what.join(", "));
+            }
+            text += &format!("{line}\n");
+        }
+        for located in &published.located {
+            text += &format!("published / rebuilt: {}\n", located.line());
+        }
+        for path in &published.foreign {
+            text += &format!("{}: published is not the signed one\n", ui::escape(path));
+        }
+        text += &format!("{last}\n");
+        ui::data(&text);
+    }
+    if kept {
+        ui::say(&format!("kept in {}", ui::escape(&place.dir.display().to_string())));
+    }
+    if args.sandbox.isolation() == Isolation::None {
+        ui::say("note: built without isolation; recorded as `observed`");
+    }
+}
+
+fn output_json(output: &Output) -> serde_json::Value {
+    json!({
+        "name": output.path.escaped(),
+        "verdict": output.verdict,
+        "what": output.what.iter().map(compare::What::word).collect::<Vec<_>>(),
+        "signed": output.reference,
+        "rebuilt": output.rebuilt,
+    })
+}
+
+impl Chosen {
+    /// For the signed verdict.
+    fn signer_check(&self) -> SignerCheck {
+        if self.checked.is_some() { SignerCheck::Checked } else { SignerCheck::Claimed }
+    }
+
+    fn signer_words(&self) -> String {
+        match &self.checked {
+            Some(name) => format!("{name}, checked against the policy"),
+            None => format!("{} (claimed, not checked)", self.claimed),
+        }
+    }
+}

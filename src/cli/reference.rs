@@ -1,0 +1,122 @@
+//! Which manifest of a bundle is answered, and what is known of its signer.
+
+use super::exit::{Exit, Failure};
+use super::ui;
+use crate::bundle::Bundle;
+use crate::digest::{OrderDigest, PayloadDigest, Sha256};
+use crate::envelope::Envelope;
+use crate::fs;
+use crate::policy::{self, Policy, Role};
+use crate::rebuild::{Expected, Reference};
+use crate::signature::PublicKey;
+use crate::statement::{Provenance, SourceCommitment, Statement};
+use std::path::Path;
+
+/// The manifest that is answered.
+pub struct Chosen {
+    /// What is to be built.
+    pub reference: Reference,
+    /// What is said to have come out; for after the build.
+    pub expected: Expected,
+    /// The listing of the signed source, if the bundle holds it.
+    pub source_listing: Option<String>,
+    /// What the signer calls its key.
+    pub claimed: String,
+    /// The policy's name for the signer, if there was a policy.
+    pub checked: Option<String>,
+}
+
+/// Chooses: with a policy, what one of its vendors signed; without, what claims to be a manifest. More than one build order in what is
+/// left is a question for the caller.
+pub fn choose(
+    bytes: &[u8],
+    path: &Path,
+    manifest: Option<PayloadDigest>,
+    policy: Option<&Path>,
+) -> Result<Chosen, Failure> {
+    let shown = path.display();
+    let bundle = Bundle::parse(bytes).map_err(|err| Failure::new(Exit::Broken, format!("{shown}: {err}")))?;
+    let policy = policy.map(read_policy).transpose()?;
+    let mut found: Vec<(PayloadDigest, OrderDigest, Provenance, String, Option<String>)> = Vec::new();
+    let mut broken = None;
+    let mut untrusted = 0;
+    for envelope in bundle.envelopes() {
+        let signer = match &policy {
+            None => None,
+            Some(policy) => match vendors(envelope, policy) {
+                names if names.is_empty() => {
+                    untrusted += 1;
+                    continue;
+                }
+                names => Some(names),
+            },
+        };
+        let provenance = match Statement::decode(envelope.unverified_payload()) {
+            Ok(Statement::Provenance(provenance)) => provenance,
+            Ok(_) => continue,
+            Err(err) => {
+                broken.get_or_insert(err);
+                continue;
+            }
+        };
+        let digest = envelope.payload_digest();
+        let name = match &signer {
+            None => None,
+            Some(names) => match names.iter().find(|(_, builders)| builders.contains(&provenance.builder)) {
+                Some((name, _)) => Some(name.clone()),
+                None => {
+                    untrusted += 1;
+                    continue;
+                }
+            },
+        };
+        if manifest.is_some_and(|wanted| wanted != digest) {
+            continue;
+        }
+        let keyid = envelope.signatures().first().map(|signature| signature.keyid.clone()).unwrap_or_default();
+        found.push((digest, provenance.order.digest(), *provenance, keyid, name));
+    }
+    if found.is_empty() {
+        return Err(match (manifest, broken) {
+            (_, Some(err)) => Failure::new(Exit::Broken, format!("{shown}: {err}")),
+            (Some(wanted), _) => Failure::new(Exit::CouldNotTell, format!("{shown} holds no manifest sha256:{wanted}")),
+            (None, None) if untrusted > 0 => {
+                Failure::new(Exit::Refused, format!("{shown} holds no manifest by a vendor of the policy"))
+                    .hint("`countersign inspect` shows who signed what")
+            }
+            (None, None) => Failure::new(Exit::Broken, format!("{shown} holds no manifest")),
+        });
+    }
+    if found.iter().any(|(_, order, ..)| *order != found[0].1) {
+        let mut failure = Failure::usage(format!("{shown} holds manifests of several build orders"));
+        for (digest, _, provenance, ..) in &found {
+            failure = failure.hint(format!("--manifest sha256:{digest}    # {}", provenance.order.release));
+        }
+        return Err(failure);
+    }
+    let (payload, _, provenance, claimed, checked) = found.swap_remove(0);
+    let SourceCommitment::Public { listing, .. } = provenance.order.source;
+    let text = |digest: &[u8; 32]| bundle.text(&Sha256::from_bytes(*digest)).map(str::to_owned);
+    let source_listing = text(listing.as_bytes());
+    let outputs = text(provenance.outputs.as_bytes());
+    let (reference, expected) = Reference::split(payload, provenance, outputs.as_deref());
+    let claimed = if claimed.is_empty() { "a key without a name".to_owned() } else { claimed };
+    if policy.is_none() {
+        ui::say(&format!("note: signer {} is claimed, not checked: no --policy", ui::escape(&claimed)));
+    }
+    Ok(Chosen { reference, expected, source_listing, claimed, checked })
+}
+
+/// The policy's vendors by whose keys an envelope verifies, with their builder ids.
+fn vendors(envelope: &Envelope, policy: &Policy) -> Vec<(String, Vec<String>)> {
+    let vendors: Vec<_> = policy.signers().iter().filter(|signer| signer.role == Role::Vendor).collect();
+    let keys: Vec<PublicKey> = vendors.iter().map(|signer| signer.key).collect();
+    envelope.signers(&keys).into_iter().map(|at| (vendors[at].name.clone(), vendors[at].builders.clone())).collect()
+}
+
+fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", path.display()));
+    let bytes = fs::read(path, policy::MAX_POLICY)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"it is not UTF-8"))?;
+    Policy::parse(text).map_err(|err| wrong(&err))
+}

@@ -1,0 +1,447 @@
+//! Policies: whose signature counts as what, and how many are needed (docs/spec.md §7).
+//!
+//! A policy belongs to whoever verifies. It is never read from a bundle, a source tree or the working directory, and what it says of
+//! a signer (role, organisation, jurisdiction, platform) is what counts, never what the signer says of itself. A policy that could
+//! accept nothing, or anything, is an error and not a policy.
+//!
+//! ```toml
+//! [[signer]]
+//! name = "vendor"
+//! key = "ssh-ed25519 AAAA…"
+//! roles = ["vendor"]
+//! organisation = "Example AG"
+//!
+//! [require]
+//! vendor = 1
+//! rebuilders = 2
+//! ```
+
+mod template;
+
+pub use template::template;
+
+use crate::signature::PublicKey;
+use crate::statement::Observation;
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::num::NonZeroU32;
+use toml::Spanned;
+
+/// Longest policy, in bytes.
+pub const MAX_POLICY: u64 = 1 << 20;
+/// Most signers.
+pub const MAX_SIGNERS: usize = 1000;
+
+/// A policy that can be met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    signers: Vec<Signer>,
+    require: Require,
+}
+
+/// Somebody whose signature counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// What the verifier calls it.
+    pub name: String,
+    /// Its key.
+    pub key: PublicKey,
+    /// As what it counts.
+    pub role: Role,
+    /// Builder ids that count with this key.
+    pub builders: Vec<String>,
+    /// Who runs it.
+    pub organisation: Option<Attribute>,
+    /// Under whose law.
+    pub jurisdiction: Option<Attribute>,
+    /// On what it builds.
+    pub platform: Option<Attribute>,
+}
+
+/// As what a signature counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Publishes releases.
+    Vendor,
+    /// Builds them again.
+    Rebuilder,
+}
+
+/// What the verifier knows of a signer. Two are equal when they are after lower-casing and with white space run together, so that a slip
+/// of spelling makes one organisation of two and never two of one.
+#[derive(Clone, Debug)]
+pub struct Attribute {
+    text: String,
+    folded: String,
+}
+
+/// What is needed for a yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Require {
+    /// Distinct vendor keys.
+    pub vendor: NonZeroU32,
+    /// Distinct rebuilder keys; `None` is the policy's own word `"none"`.
+    pub rebuilders: Option<NonZeroU32>,
+    /// Distinct organisations among the rebuilders that count.
+    pub organisations: Option<NonZeroU32>,
+    /// The same for jurisdictions.
+    pub jurisdictions: Option<NonZeroU32>,
+    /// The same for platforms.
+    pub platforms: Option<NonZeroU32>,
+    /// Levels of observation that count.
+    pub observation: BTreeSet<Observation>,
+    /// So many rebuilders' dissent refuses.
+    pub vetoes: NonZeroU32,
+}
+
+/// Text that is no policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    /// The line, from 1, where there is one to blame.
+    pub line: Option<usize>,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl std::error::Error for PolicyError {}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "policy, line {line}: {}", self.why),
+            None => write!(f, "policy: {}", self.why),
+        }
+    }
+}
+
+impl Attribute {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for Attribute {
+    fn eq(&self, other: &Attribute) -> bool {
+        self.folded == other.folded
+    }
+}
+
+impl Eq for Attribute {}
+
+impl std::hash::Hash for Attribute {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.folded.hash(state);
+    }
+}
+
+impl<'de> Deserialize<'de> for Attribute {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Attribute, D::Error> {
+        let text = String::deserialize(d)?;
+        let folded = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        if folded.is_empty() {
+            return Err(serde::de::Error::custom("an empty text says nothing; leave the key out"));
+        }
+        Ok(Attribute { text, folded })
+    }
+}
+
+impl Policy {
+    /// Reads a policy and checks that it can be met.
+    pub fn parse(text: &str) -> Result<Policy, PolicyError> {
+        let at = |span: std::ops::Range<usize>| {
+            Some(text.get(..span.start).unwrap_or_default().bytes().filter(|b| *b == b'\n').count() + 1)
+        };
+        if text.len() as u64 > MAX_POLICY {
+            return Err(PolicyError { line: None, why: format!("it is longer than {MAX_POLICY} bytes") });
+        }
+        let wire: Wire = toml::from_str(text).map_err(|err| PolicyError {
+            line: err.span().and_then(at),
+            why: err.message().trim().replace('\n', ", "),
+        })?;
+        if wire.signer.len() > MAX_SIGNERS {
+            return Err(PolicyError { line: None, why: format!("more than {MAX_SIGNERS} signers") });
+        }
+        let mut signers = Vec::with_capacity(wire.signer.len());
+        let mut seen = Seen::default();
+        for signer in wire.signer {
+            let line = at(signer.span());
+            let signer = read_signer(signer.into_inner()).and_then(|signer| {
+                seen.add(&signer)?;
+                Ok(signer)
+            });
+            signers.push(signer.map_err(|why| PolicyError { line, why })?);
+        }
+        let line = at(wire.require.span());
+        let require = read_require(wire.require.into_inner()).map_err(|why| PolicyError { line, why })?;
+        let policy = Policy { signers, require };
+        policy.can_be_met().map_err(|why| PolicyError { line, why })?;
+        Ok(policy)
+    }
+
+    /// All signers, in the policy's order.
+    pub fn signers(&self) -> &[Signer] {
+        &self.signers
+    }
+
+    /// What is needed.
+    pub fn require(&self) -> &Require {
+        &self.require
+    }
+
+    /// Whether a rebuild by this signer counts at all: a rebuilder, and not of a vendor's own organisation.
+    pub fn independent(&self, signer: &Signer) -> bool {
+        let of_vendor = |organisation: &Attribute| {
+            self.signers.iter().any(|s| s.role == Role::Vendor && s.organisation.as_ref() == Some(organisation))
+        };
+        signer.role == Role::Rebuilder && !signer.organisation.as_ref().is_some_and(of_vendor)
+    }
+
+    /// What stands between these rebuilders and the thresholds, in words. Empty: nothing.
+    pub fn rebuilders_short_of(&self, rebuilders: &[&Signer]) -> Vec<String> {
+        let require = &self.require;
+        let mut short = Vec::new();
+        let mut need = |want: Option<NonZeroU32>, have: usize, what: &str| {
+            if let Some(want) = want.filter(|want| (have as u64) < u64::from(want.get())) {
+                short.push(format!("{have} of {want} {what}"));
+            }
+        };
+        let distinct = |of: fn(&Signer) -> Option<&Attribute>| {
+            rebuilders.iter().filter_map(|signer| of(signer)).collect::<HashSet<_>>().len()
+        };
+        let keys = rebuilders.iter().map(|signer| signer.key).collect::<HashSet<_>>().len();
+        need(require.rebuilders, keys, "rebuilders");
+        need(require.organisations, distinct(|s| s.organisation.as_ref()), "organisations");
+        need(require.jurisdictions, distinct(|s| s.jurisdiction.as_ref()), "jurisdictions");
+        need(require.platforms, distinct(|s| s.platform.as_ref()), "platforms");
+        short
+    }
+
+    fn can_be_met(&self) -> Result<(), String> {
+        let require = &self.require;
+        let vendors = self.signers.iter().filter(|s| s.role == Role::Vendor).count();
+        if (vendors as u64) < u64::from(require.vendor.get()) {
+            return Err(format!("it requires {} vendors and names {vendors}", require.vendor));
+        }
+        let distinct = [require.organisations, require.jurisdictions, require.platforms];
+        if require.rebuilders.is_none() && distinct.iter().any(Option::is_some) {
+            return Err(
+                "`rebuilders = \"none\"` contradicts a threshold of organisations, jurisdictions or platforms".into()
+            );
+        }
+        let independent: Vec<&Signer> = self.signers.iter().filter(|s| self.independent(s)).collect();
+        let short = self.rebuilders_short_of(&independent);
+        if !short.is_empty() {
+            return Err(format!("what it requires is more than its signers can give: {}", short.join(", ")));
+        }
+        let dissenters = self.signers.iter().filter(|s| s.role == Role::Rebuilder).count();
+        if dissenters > 0 && (dissenters as u64) < u64::from(require.vetoes.get()) {
+            return Err(format!("it lets {} vetoes refuse and names {dissenters} rebuilders", require.vetoes));
+        }
+        Ok(())
+    }
+
+    /// What would be accepted, in words; then what may surprise, each line beginning with `warning: `.
+    pub fn explain(&self) -> Vec<String> {
+        let require = &self.require;
+        let mut says = vec![format!(
+            "a file is accepted when {} of these vendors signed provenance for it: {}",
+            require.vendor,
+            names(self.signers.iter().filter(|s| s.role == Role::Vendor))
+        )];
+        match require.rebuilders {
+            None => says.push("nobody needs to have rebuilt it".into()),
+            Some(count) => says.push(format!(
+                "and {count} of these rebuilders built the same bytes from the same source: {}",
+                names(self.signers.iter().filter(|s| self.independent(s)))
+            )),
+        }
+        for (count, what) in [
+            (require.organisations, "organisations"),
+            (require.jurisdictions, "jurisdictions"),
+            (require.platforms, "platforms"),
+        ] {
+            says.extend(count.map(|count| format!("from at least {count} different {what}")));
+        }
+        let levels: Vec<&str> = require.observation.iter().map(|level| level.word()).collect();
+        says.push(format!("where a build counts that was: {}", levels.join(", ")));
+        says.push(match require.vetoes.get() {
+            1 => "one rebuilder who got other bytes in an equal environment is enough to refuse".to_owned(),
+            many => format!("{many} rebuilders who got other bytes in an equal environment are needed to refuse"),
+        });
+        says.extend(self.warnings().into_iter().map(|warning| format!("warning: {warning}")));
+        says
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let require = &self.require;
+        let mut warnings = Vec::new();
+        if require.rebuilders.is_none() {
+            warnings.push("the vendor alone decides: no rebuild is required".to_owned());
+        }
+        if require.vetoes.get() > 1 {
+            warnings.push("a single rebuilder's dissent does not refuse".to_owned());
+        }
+        if require.observation.contains(&Observation::NotObserved) {
+            warnings.push("outputs count that their signer did not see being built".to_owned());
+        }
+        for signer in &self.signers {
+            if signer.role == Role::Rebuilder && !self.independent(signer) {
+                warnings
+                    .push(format!("{} is of a vendor's organisation and does not count as a rebuilder", signer.name));
+            }
+            for (count, value, what) in [
+                (require.organisations, &signer.organisation, "organisation"),
+                (require.jurisdictions, &signer.jurisdiction, "jurisdiction"),
+                (require.platforms, &signer.platform, "platform"),
+            ] {
+                if signer.role == Role::Rebuilder && count.is_some() && value.is_none() {
+                    warnings.push(format!("{} has no {what} and does not count towards that threshold", signer.name));
+                }
+            }
+        }
+        let mut by_builder: HashMap<&str, &str> = HashMap::new();
+        for signer in &self.signers {
+            for builder in &signer.builders {
+                if let Some(first) = by_builder.insert(builder, &signer.name) {
+                    warnings.push(format!("{first} and {} share the builder {builder}", signer.name));
+                }
+            }
+        }
+        warnings
+    }
+}
+
+fn names<'a>(signers: impl Iterator<Item = &'a Signer>) -> String {
+    signers.map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[derive(Default)]
+struct Seen {
+    names: HashSet<String>,
+    keys: HashMap<PublicKey, String>,
+    builders: HashMap<String, Role>,
+}
+
+impl Seen {
+    fn add(&mut self, signer: &Signer) -> Result<(), String> {
+        if !self.names.insert(signer.name.clone()) {
+            return Err(format!("the name {:?} is there twice", signer.name));
+        }
+        if let Some(first) = self.keys.insert(signer.key, signer.name.clone()) {
+            return Err(format!("{first} and {} have the same key", signer.name));
+        }
+        for builder in &signer.builders {
+            if self.builders.insert(builder.clone(), signer.role).is_some_and(|role| role != signer.role) {
+                return Err(format!("the builder {builder:?} is under both a vendor and a rebuilder"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_signer(wire: WireSigner) -> Result<Signer, String> {
+    if wire.name.trim().is_empty() {
+        return Err("a signer's name is empty".into());
+    }
+    let name = wire.name;
+    let key: PublicKey = wire.key.parse().map_err(|err| format!("the key of {name}: {err}"))?;
+    let [role] = wire.roles[..] else {
+        return Err(format!("{name} must have one role, \"vendor\" or \"rebuilder\", and not both"));
+    };
+    let builders = wire.builders.unwrap_or_else(|| vec![key.default_builder()]);
+    if builders.is_empty() || builders.iter().any(String::is_empty) {
+        return Err(format!("{name} has no builder, or an empty one: nothing that it signs would count"));
+    }
+    if builders.iter().collect::<HashSet<_>>().len() != builders.len() {
+        return Err(format!("{name} has a builder twice"));
+    }
+    let WireSigner { organisation, jurisdiction, platform, .. } = wire;
+    Ok(Signer { name, key, role, builders, organisation, jurisdiction, platform })
+}
+
+fn read_require(wire: WireRequire) -> Result<Require, String> {
+    let Rebuilders(rebuilders) = wire.rebuilders;
+    let observation: BTreeSet<Observation> = match wire.observation {
+        None => [Observation::Isolated].into(),
+        Some(levels) if levels.is_empty() => return Err("`observation` is empty: no build would count".into()),
+        Some(levels) => levels.into_iter().collect(),
+    };
+    let one = NonZeroU32::MIN;
+    Ok(Require {
+        vendor: wire.vendor.unwrap_or(one),
+        rebuilders,
+        organisations: wire.organisations,
+        jurisdictions: wire.jurisdictions,
+        platforms: wire.platforms,
+        observation,
+        vetoes: wire.vetoes.unwrap_or(one),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    #[serde(default)]
+    signer: Vec<Spanned<WireSigner>>,
+    require: Spanned<WireRequire>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireSigner {
+    name: String,
+    key: String,
+    roles: Vec<Role>,
+    builders: Option<Vec<String>>,
+    organisation: Option<Attribute>,
+    jurisdiction: Option<Attribute>,
+    platform: Option<Attribute>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireRequire {
+    vendor: Option<NonZeroU32>,
+    rebuilders: Rebuilders,
+    organisations: Option<NonZeroU32>,
+    jurisdictions: Option<NonZeroU32>,
+    platforms: Option<NonZeroU32>,
+    observation: Option<Vec<Observation>>,
+    vetoes: Option<NonZeroU32>,
+}
+
+/// An integer from 1 or the word `none`, which must be said: leaving it out is not how a policy gives up rebuilders.
+struct Rebuilders(Option<NonZeroU32>);
+
+impl<'de> Deserialize<'de> for Rebuilders {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Rebuilders, D::Error> {
+        struct Visit;
+        impl serde::de::Visitor<'_> for Visit {
+            type Value = Rebuilders;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an integer from 1, or \"none\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Rebuilders, E> {
+                let count = u32::try_from(value).ok().and_then(NonZeroU32::new);
+                let refuse = || E::invalid_value(serde::de::Unexpected::Signed(value), &self);
+                Ok(Rebuilders(Some(count.ok_or_else(refuse)?)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Rebuilders, E> {
+                match value {
+                    "none" => Ok(Rebuilders(None)),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+        }
+        d.deserialize_any(Visit)
+    }
+}
+
+#[cfg(test)]
+mod tests;

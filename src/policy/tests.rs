@@ -1,0 +1,128 @@
+//! Tests of `policy.rs`.
+
+use super::*;
+
+fn key(seed: u8) -> PublicKey {
+    let secret = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+    PublicKey::from_bytes(secret.verifying_key().to_bytes()).unwrap()
+}
+
+fn signer(name: &str, seed: u8, role: &str, more: &str) -> String {
+    format!("[[signer]]\nname = \"{name}\"\nkey = \"{}\"\nroles = [\"{role}\"]\n{more}\n", key(seed))
+}
+
+fn policy(require: &str) -> String {
+    [
+        signer("vendor", 1, "vendor", "organisation = \"Example AG\""),
+        signer("r1", 2, "rebuilder", "organisation = \"One\"\njurisdiction = \"CH\""),
+        signer("r2", 3, "rebuilder", "organisation = \"Two\""),
+        format!("[require]\n{require}\n"),
+    ]
+    .concat()
+}
+
+#[test]
+fn defaults_are_strict() {
+    let policy = Policy::parse(&policy("rebuilders = 2")).unwrap();
+    let require = policy.require();
+    assert_eq!((require.vendor.get(), require.vetoes.get()), (1, 1));
+    assert_eq!(require.observation, [Observation::Isolated].into());
+    assert_eq!(policy.signers()[1].builders, [key(2).default_builder()]);
+    assert!(policy.warnings().is_empty());
+}
+
+#[test]
+fn what_is_not_a_policy() {
+    let good = policy("rebuilders = 2");
+    assert!(Policy::parse(&good).is_ok());
+    for (from, to, line, why) in [
+        ("rebuilders = 2", "", 17, "missing field `rebuilders`"),
+        ("rebuilders = 2", "rebuilders = 0", 18, "an integer from 1"),
+        ("rebuilders = 2", "rebuilders = -1", 18, "an integer from 1"),
+        ("rebuilders = 2", "rebuilders = 4294967297", 18, "an integer from 1"),
+        ("rebuilders = 2", "rebuilders = \"all\"", 18, "an integer from 1"),
+        ("rebuilders = 2", "rebuilders = 3", 17, "2 of 3 rebuilders"),
+        ("rebuilders = 2", "rebuilders = 2\nvendor = 0", 19, "nonzero"),
+        ("rebuilders = 2", "rebuilders = 2\nvendor = 2", 17, "requires 2 vendors and names 1"),
+        ("rebuilders = 2", "rebuilders = 2\norganisations = 3", 17, "2 of 3 organisations"),
+        ("rebuilders = 2", "rebuilders = 2\njurisdictions = 2", 17, "1 of 2 jurisdictions"),
+        ("rebuilders = 2", "rebuilders = 2\nplatforms = 1", 17, "0 of 1 platforms"),
+        ("rebuilders = 2", "rebuilders = 2\nvetoes = 3", 17, "vetoes"),
+        ("rebuilders = 2", "rebuilders = 2\nvetoes = 0", 19, "nonzero"),
+        ("rebuilders = 2", "rebuilders = 2\nobservation = []", 17, "no build would count"),
+        ("rebuilders = 2", "rebuilders = 2\nobservation = [\"any\"]", 19, "unknown variant"),
+        ("rebuilders = 2", "rebuilders = \"none\"\norganisations = 1", 17, "contradicts"),
+        ("rebuilders = 2", "rebuilders = 2\nrebuilder = 1", 19, "unknown field `rebuilder`"),
+        ("[require]", "[required]", 17, "unknown field `required`"),
+        ("name = \"r1\"", "name = \"r1\"\ncountry = \"CH\"", 8, "unknown field `country`"),
+        ("name = \"r1\"", "name = \"r2\"", 12, "the name \"r2\" is there twice"),
+        ("name = \"r1\"", "name = \" \"", 6, "name is empty"),
+        ("\"One\"", "\"\"", 10, "an empty text says nothing"),
+        ("\"One\"", "\"example  ag\"", 17, "1 of 2 rebuilders"),
+        ("[\"rebuilder\"]", "[\"rebuilder\", \"vendor\"]", 6, "not both"),
+        ("[\"rebuilder\"]", "[]", 6, "one role"),
+        ("[\"rebuilder\"]", "[\"approver\"]", 9, "unknown variant"),
+        ("organisation = \"One\"", "builders = []", 6, "nothing that it signs would count"),
+        ("organisation = \"One\"", "builders = [\"\"]", 6, "nothing that it signs would count"),
+        ("organisation = \"One\"", "builders = [\"x\", \"x\"]", 6, "a builder twice"),
+        ("name = \"r1\"", "name = \"r1\"\nname = \"r3\"", 8, "duplicate key"),
+    ] {
+        assert!(good.contains(from));
+        let err = Policy::parse(&good.replacen(from, to, 1)).unwrap_err();
+        assert!(err.why.contains(why), "{to}: {err}");
+        assert_eq!(err.line, Some(line), "{to}: {err}");
+    }
+    for (text, why) in [
+        ("".to_owned(), "missing field `require`"),
+        ("[require]\nrebuilders = \"none\"\n".into(), "requires 1 vendors and names 0"),
+        (good.replace(&key(2).to_string(), &key(1).to_string()), "vendor and r1 have the same key"),
+        (good.replace(&key(2).to_string(), &format!("{} again", key(3))), "r1 and r2 have the same key"),
+        (good.replace(&key(2).to_string(), "-----BEGIN OPENSSH PRIVATE KEY-----"), "a private key"),
+        (
+            good.replace("organisation = \"One\"", &format!("builders = [{:?}]", key(1).default_builder())),
+            "both a vendor",
+        ),
+        (" ".repeat(MAX_POLICY as usize + 1), "longer than"),
+    ] {
+        let err = Policy::parse(&text).unwrap_err();
+        assert!(err.why.contains(why), "{err}");
+        assert!(!err.to_string().contains("BEGIN"), "a private key is never shown: {err}");
+    }
+}
+
+#[test]
+fn one_organisation_however_it_is_spelt() {
+    let text = policy("rebuilders = 2\norganisations = 2").replace("\"Two\"", "\" oNE\"");
+    assert!(Policy::parse(&text).unwrap_err().why.contains("1 of 2 organisations"));
+}
+
+#[test]
+fn explained_with_warnings() {
+    let text = policy("rebuilders = \"none\"\nobservation = [\"isolated\", \"not-observed\"]\nvetoes = 2");
+    let says = Policy::parse(&text).unwrap().explain().join("\n");
+    for part in ["nobody needs", "the vendor alone decides", "did not see", "single rebuilder's dissent"] {
+        assert!(says.contains(part), "{says}");
+    }
+    let text = policy("rebuilders = 1\njurisdictions = 1").replace("\"Two\"", "\"Example AG\"\nbuilders = [\"b\"]");
+    let text = text.replace("\"One\"", "\"One\"\nbuilders = [\"b\"]");
+    let says = Policy::parse(&text).unwrap().explain().join("\n");
+    for part in ["r2 is of a vendor's", "r2 has no jurisdiction", "r1 and r2 share the builder b"] {
+        assert!(says.contains(part), "{says}");
+    }
+}
+
+#[test]
+fn a_template_is_a_policy() {
+    let vendor = [("a \"vendor\"\n\\".to_owned(), key(1))];
+    let rebuilders = [("r1".to_owned(), key(2)), ("r2".to_owned(), key(3))];
+    let text = template(&vendor, &rebuilders, NonZeroU32::new(2));
+    let policy = Policy::parse(&text).unwrap();
+    assert_eq!(policy.signers()[0].name, vendor[0].0);
+    assert_eq!(policy.require().rebuilders, NonZeroU32::new(2));
+    // Every key that stands there as a comment is one that is known, and its default.
+    let said =
+        text.replace("# builders", "builders").replace("# observation", "observation").replace("# vetoes", "vetoes");
+    assert_eq!(Policy::parse(&said), Ok(policy));
+    assert_eq!(Policy::parse(&template(&vendor, &[], None)).unwrap().require().rebuilders, None);
+    assert!(Policy::parse(&template(&vendor, &rebuilders, NonZeroU32::new(3))).is_err());
+}

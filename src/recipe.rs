@@ -1,0 +1,382 @@
+//! `countersign.toml`: what to run, in which environment, which outputs count (docs/spec.md §3). Written by a person.
+//!
+//! What was typed ([`Typed`]) and what it means ([`Recipe`]) are two types. An unknown key is an error with its line.
+
+use crate::digest::PayloadDigest;
+use crate::glob::Glob;
+use crate::path::TreePath;
+use crate::statement::Word;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest recipe, in bytes; it travels in the signed statement.
+pub const MAX_RECIPE: u64 = 256 << 10;
+/// The file's name where none is given.
+pub const FILE_NAME: &str = "countersign.toml";
+/// `SOURCE_DATE_EPOCH` where the recipe gives none: 1980-01-01, the earliest time that a zip archive can hold.
+pub const DEFAULT_EPOCH: u64 = 315_532_800;
+
+/// A recipe that was read and checked.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// The file's text, which is what is signed.
+    pub text: String,
+    /// Product.
+    pub name: Word,
+    /// Version.
+    pub version: Word,
+    /// Channel; `stable` where none is given.
+    pub channel: Word,
+    /// Target, if the recipe gives one.
+    pub target: Option<Word>,
+    /// Release sequence number.
+    pub sequence: Option<u64>,
+    /// Payload digest of the release before.
+    pub previous: Option<PayloadDigest>,
+    /// What is no part of the source.
+    pub exclude: Vec<Glob>,
+    /// Leading parts removed from an archive's members.
+    pub strip: u8,
+    /// Argument vectors, in order; never empty, nor is one of them.
+    pub steps: Vec<Vec<String>>,
+    /// What counts as output; never empty.
+    pub outputs: Vec<Glob>,
+    /// Variables beside the fixed ones.
+    pub env: BTreeMap<String, String>,
+    /// Where `SOURCE_DATE_EPOCH` comes from.
+    pub epoch: Epoch,
+    /// Whether the default host roots are there.
+    pub default_roots: bool,
+    /// Further read-only host paths.
+    pub roots: Vec<PathBuf>,
+    /// Limits of the build.
+    pub limits: Limits,
+}
+
+/// Where `SOURCE_DATE_EPOCH` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epoch {
+    /// Seconds since 1970.
+    Fixed(u64),
+    /// The committer time of the source's `HEAD`.
+    Git,
+}
+
+/// Limits of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall time of all steps together.
+    pub time: Duration,
+    /// Address space of one process, in bytes.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Longest file, in bytes.
+    pub file_size: Option<u64>,
+    /// Size of `/tmp`, of the home and of `/dev/shm`, in bytes each.
+    pub tmp: u64,
+}
+
+/// A recipe that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct RecipeError {
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for RecipeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// What was typed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Typed {
+    name: String,
+    version: String,
+    #[serde(default)]
+    release: TypedRelease,
+    #[serde(default)]
+    source: TypedSource,
+    build: TypedBuild,
+    #[serde(default)]
+    environment: TypedEnvironment,
+    #[serde(default)]
+    limits: TypedLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedRelease {
+    channel: Option<String>,
+    target: Option<String>,
+    sequence: Option<u64>,
+    previous: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedSource {
+    exclude: Option<Vec<String>>,
+    #[serde(default)]
+    strip: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedBuild {
+    steps: Vec<Vec<String>>,
+    outputs: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    source_date_epoch: Option<TypedEpoch>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "source-date-epoch is seconds since 1970 or \"git\"")]
+enum TypedEpoch {
+    Seconds(u64),
+    Word(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedEnvironment {
+    #[serde(default)]
+    kind: Kind,
+    #[serde(default = "yes")]
+    default_roots: bool,
+    #[serde(default)]
+    roots: Vec<PathBuf>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for TypedEnvironment {
+    fn default() -> Self {
+        TypedEnvironment { kind: Kind::Host, default_roots: true, roots: Vec::new() }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    Host,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedLimits {
+    time: Option<u64>,
+    memory: Option<Size>,
+    processes: Option<u64>,
+    file_size: Option<Size>,
+    tmp: Option<Size>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a size is an integer of bytes or a text such as \"4GiB\"")]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+impl Size {
+    fn bytes(self) -> Result<u64, RecipeError> {
+        let text = match self {
+            Size::Bytes(bytes) => return positive(bytes, "a size"),
+            Size::Text(text) => text,
+        };
+        [("KiB", 10), ("MiB", 20), ("GiB", 30)]
+            .into_iter()
+            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))
+            .and_then(|(digits, shift)| {
+                let plain = digits.bytes().all(|b| b.is_ascii_digit());
+                digits.parse::<u64>().ok().filter(|n| plain && *n > 0)?.checked_mul(1 << shift)
+            })
+            .ok_or_else(|| wrong(format!("{text:?} is not a size such as \"512MiB\" or \"4GiB\"")))
+    }
+}
+
+fn wrong(what: impl Into<String>) -> RecipeError {
+    RecipeError { line: None, what: what.into() }
+}
+
+fn positive(n: u64, what: &str) -> Result<u64, RecipeError> {
+    if n == 0 { Err(wrong(format!("{what} of zero"))) } else { Ok(n) }
+}
+
+impl Recipe {
+    /// Reads a recipe's bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Recipe, RecipeError> {
+        if bytes.len() as u64 > MAX_RECIPE {
+            return Err(wrong(format!("it is longer than {MAX_RECIPE} bytes")));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
+        let typed: Typed = toml::from_str(text).map_err(|err| RecipeError {
+            line: err.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+            what: err.message().lines().collect::<Vec<_>>().join(" "),
+        })?;
+        check(typed, text)
+    }
+
+    /// Whether a path of the source directory is left out.
+    pub fn excludes(&self, path: &TreePath) -> bool {
+        self.exclude.iter().any(|glob| glob.covers(path))
+    }
+
+    /// Whether a path is an output, or below one.
+    pub fn is_output(&self, path: &TreePath) -> bool {
+        self.outputs.iter().any(|glob| glob.covers(path))
+    }
+}
+
+fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
+    let word = |key: &str, text: String| text.parse::<Word>().map_err(|err| wrong(format!("{key} = {text:?}: {err}")));
+    let globs = |key: &str, list: Vec<String>| -> Result<Vec<Glob>, RecipeError> {
+        list.iter().map(|text| Glob::parse(text).map_err(|err| wrong(format!("{key}: {err}")))).collect()
+    };
+    let Typed { name, version, release, source, build, environment, limits } = typed;
+    if build.steps.is_empty() || build.steps.len() > 256 {
+        return Err(wrong("build.steps has no step, or more than 256"));
+    }
+    if build.steps.iter().any(|step| step.first().is_none_or(String::is_empty)) {
+        return Err(wrong("build.steps has an empty step"));
+    }
+    if build.steps.iter().flatten().any(|word| word.contains('\0')) {
+        return Err(wrong("build.steps has an argument with a NUL byte"));
+    }
+    if build.outputs.is_empty() {
+        return Err(wrong("build.outputs is empty: a build without outputs shows nothing"));
+    }
+    for (key, value) in &build.env {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if key.is_empty() || key.as_bytes()[0].is_ascii_digit() || !key.bytes().all(plain) || value.contains('\0') {
+            return Err(wrong(format!("build.env: {key:?} is not a variable that can be set")));
+        }
+        if key == "SOURCE_DATE_EPOCH" {
+            return Err(wrong("build.env sets SOURCE_DATE_EPOCH; the key source-date-epoch does that"));
+        }
+    }
+    if source.strip > 8 {
+        return Err(wrong("source.strip is more than 8"));
+    }
+    let Kind::Host = environment.kind;
+    let epoch = match build.source_date_epoch {
+        None => Epoch::Fixed(DEFAULT_EPOCH),
+        Some(TypedEpoch::Seconds(seconds)) if seconds <= i64::MAX as u64 => Epoch::Fixed(seconds),
+        Some(TypedEpoch::Word(word)) if word == "git" => Epoch::Git,
+        Some(_) => return Err(wrong("build.source-date-epoch is neither seconds since 1970 nor \"git\"")),
+    };
+    let size = |size: Option<Size>| size.map(Size::bytes).transpose();
+    Ok(Recipe {
+        text: text.to_owned(),
+        name: word("name", name)?,
+        version: word("version", version)?,
+        channel: word("release.channel", release.channel.unwrap_or_else(|| "stable".to_owned()))?,
+        target: release.target.map(|target| word("release.target", target)).transpose()?,
+        sequence: release.sequence,
+        previous: release.previous.as_deref().map(parse_previous).transpose()?,
+        exclude: globs("source.exclude", source.exclude.unwrap_or_else(|| vec![".git".to_owned()]))?,
+        strip: source.strip,
+        steps: build.steps,
+        outputs: globs("build.outputs", build.outputs)?,
+        env: build.env,
+        epoch,
+        default_roots: environment.default_roots,
+        roots: environment.roots,
+        limits: Limits {
+            time: Duration::from_secs(positive(limits.time.unwrap_or(14_400), "limits.time")?),
+            memory: size(limits.memory)?,
+            processes: positive(limits.processes.unwrap_or(4096), "limits.processes")?,
+            file_size: size(limits.file_size)?,
+            tmp: size(limits.tmp)?.unwrap_or(2 << 30),
+        },
+    })
+}
+
+/// A payload digest as people write it: `sha256:<hex>`.
+pub fn parse_previous(text: &str) -> Result<PayloadDigest, RecipeError> {
+    text.strip_prefix("sha256:")
+        .and_then(|hex| hex.parse().ok())
+        .ok_or_else(|| wrong(format!("{text:?} is not a payload digest (`sha256:` and 64 lower-case hex digits)")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"name = "hello"
+version = "1.0"
+
+[source]
+exclude = [".git"]
+
+[build]
+steps = [["make", "all"]]
+outputs = ["out/**"]
+env = { CFLAGS = "-O2" }
+source-date-epoch = 1700000000
+
+[environment]
+kind = "host"
+"#;
+
+    #[test]
+    fn the_small_recipe() {
+        let recipe = Recipe::parse(SMALL.as_bytes()).unwrap();
+        assert_eq!(recipe.steps, [["make", "all"]]);
+        assert_eq!(recipe.epoch, Epoch::Fixed(1_700_000_000));
+        assert_eq!(recipe.env["CFLAGS"], "-O2");
+        assert!(recipe.default_roots && recipe.roots.is_empty());
+        assert!(recipe.excludes(&TreePath::from_bytes(b".git/config").unwrap()));
+        assert!(!recipe.excludes(&TreePath::from_bytes(b"a/.git").unwrap()));
+        assert!(recipe.is_output(&TreePath::from_bytes(b"out/a/b").unwrap()));
+        assert_eq!(recipe.text, SMALL);
+    }
+
+    #[test]
+    fn what_is_wrong_and_where() {
+        for (from, to, line, what) in [
+            ("exclude", "exclued", Some(5), "unknown field `exclued`"),
+            ("kind = \"host\"", "kind = \"moon\"", Some(14), "unknown variant `moon`"),
+            ("name = \"hello\"", "name = \"he llo\"", None, "he llo"),
+            ("[[\"make\", \"all\"]]", "[]", None, "no step"),
+            ("[[\"make\", \"all\"]]", "[[]]", None, "empty step"),
+            ("[\"out/**\"]", "[]", None, "shows nothing"),
+            ("[\"out/**\"]", "[\"../x\"]", None, "not a relative path"),
+            ("CFLAGS", "SOURCE_DATE_EPOCH", None, "source-date-epoch does that"),
+            ("1700000000", "\"now\"", None, "nor \"git\""),
+            ("1700000000", "-1", Some(11), "seconds since 1970"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\ntmp = \"2GB\"", None, "is not a size"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\ntime = 0", None, "of zero"),
+            ("name = \"hello\"", "name = \"a\"\nname = \"b\"", Some(2), "duplicate key"),
+        ] {
+            assert!(SMALL.contains(from), "{from}");
+            let err = Recipe::parse(SMALL.replace(from, to).as_bytes()).unwrap_err();
+            assert!(err.line == line && err.what.contains(what), "{to}: {err:?}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let limits = "\n[limits]\ntmp = \"3GiB\"\nmemory = 4096\nfile-size = \"1MiB\"\n";
+        let recipe = Recipe::parse(format!("{SMALL}{limits}").as_bytes()).unwrap();
+        assert_eq!(
+            (recipe.limits.tmp, recipe.limits.memory, recipe.limits.file_size),
+            (3 << 30, Some(4096), Some(1 << 20))
+        );
+    }
+}

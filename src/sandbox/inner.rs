@@ -1,0 +1,118 @@
+//! Process 1 of the sandbox: makes it, then runs the steps.
+
+use super::outer::{Order, Report, die_with_parent, log, map_ids, receive};
+use super::{How, confine, loopback, mounts, step, syscalls};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::personality::{self, Persona};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::path::Path;
+use std::time::Instant;
+
+/// User and group id inside.
+const ID: u32 = 1000;
+/// Open files: what a login has by default, and what a program may raise it to.
+const FILES: (u64, u64) = (1024, 4096);
+/// Stack: the usual soft limit, and the 64 MiB that GCC asks for. With the layout fixed, it decides where mappings begin.
+const STACK: (u64, u64) = (8 << 20, 64 << 20);
+
+pub(super) fn main() -> ! {
+    let report = match receive().and_then(|(order, _)| make(&order).and_then(|()| run(&order))) {
+        Ok(()) => Report::Done,
+        Err(report) => report,
+    };
+    report.send();
+    // The end of process 1: the kernel kills whatever is left.
+    std::process::exit(0)
+}
+
+/// The order matters: mounts and the network need the capabilities of the first user namespace, which the second takes away;
+/// the filters come last because they would refuse the rest.
+fn make(order: &Order) -> Result<(), Report> {
+    umask(Mode::from_bits_truncate(0o022));
+    mounts::enter(order)?;
+    nix::unistd::sethostname("build").map_err(Report::refused("set the host name"))?;
+    loopback::up().map_err(Report::refused("bring up the loopback"))?;
+    limit(order)?;
+    personality::set(Persona::ADDR_NO_RANDOMIZE).map_err(Report::refused("fix the address layout"))?;
+
+    // A second user namespace: what owns the mounts and the network is above it.
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(Report::refused("make a second user namespace"))?;
+    map_ids(ID, 0, 0)?;
+    die_with_parent();
+    // /proc/1/{exe,fd,mem,environ} belong to nobody from here on: a step could otherwise reach this program's file and pipes.
+    nix::sys::prctl::set_dumpable(false).map_err(Report::refused("close /proc/1"))?;
+    nix::sys::prctl::set_no_new_privs().map_err(Report::refused("set no_new_privs"))?;
+    let landlock = confine::restrict()?;
+    syscalls::filter()?;
+
+    let enforced = |name: &&str| match *name {
+        "landlock" => landlock.files,
+        "landlock-scopes" => landlock.scopes,
+        _ => true,
+    };
+    Report::Ready(super::CONTROLS.iter().filter(|name| enforced(name)).map(|name| name.to_string()).collect()).send();
+    Ok(())
+}
+
+fn limit(order: &Order) -> Result<(), Report> {
+    let both = |value: u64| (value, value);
+    for (resource, name, (soft, hard)) in [
+        (Resource::RLIMIT_CORE, "core size", both(0)),
+        (Resource::RLIMIT_AS, "memory", both(order.memory.unwrap_or(RLIM_INFINITY))),
+        (Resource::RLIMIT_FSIZE, "file size", both(order.file_size.unwrap_or(RLIM_INFINITY))),
+        (Resource::RLIMIT_NPROC, "processes", both(order.processes)),
+        (Resource::RLIMIT_NOFILE, "open files", FILES),
+        (Resource::RLIMIT_STACK, "stack", STACK),
+    ] {
+        let refused = |err| Report::refused(format!("limit {name}"))(err);
+        // The host's own limits cannot be raised; a lower one holds.
+        let (_, most) = getrlimit(resource).map_err(refused)?;
+        setrlimit(resource, soft.min(most), hard.min(most)).map_err(refused)?;
+    }
+    Ok(())
+}
+
+fn run(order: &Order) -> Result<(), Report> {
+    let variables = order.environment();
+    for (at, argv) in order.steps.iter().enumerate() {
+        let failed = |how| Report::Failed { step: at, how };
+        let begun = Instant::now();
+        let log = log().map_err(|err| Report::Broken(err.to_string()))?;
+        let child = step::start(argv, Path::new("/build"), &variables, log).map_err(failed)?;
+        let status = reap_until(Pid::from_raw(child.id().cast_signed()));
+        kill_the_rest();
+        match status.map_err(|err| Report::Broken(err.to_string()))? {
+            How::Exit(0) => Report::Step(begun.elapsed().as_secs_f64()).send(),
+            how => return Err(failed(how)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for one process; orphans that come to us meanwhile are buried too.
+fn reap_until(wanted: Pid) -> nix::Result<How> {
+    loop {
+        match waitpid(None::<Pid>, None) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == wanted => return Ok(How::Exit(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == wanted => return Ok(How::Signal(signal as i32)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+/// What a step left running: for process 1, -1 is everybody else in the namespace.
+fn kill_the_rest() {
+    loop {
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        match waitpid(None::<Pid>, None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Running the steps of a build where nothing but the declared inputs can be read. The only user of `std::process` and of
+//! the nix, landlock and seccompiler crates.
+//!
+//! Three processes, all this program, started again under another `argv[0]` (no `fork` of our own, so no unsafe code):
+//!
+//! ```text
+//! run()        the caller's process: writes the spec, reads the log and the reports
+//!  └ outer     as the build's id: new namespaces, waits, keeps the time limit
+//!     └ inner  process 1 of the namespace: root, limits, filters, then the steps, one after the other
+//!        └ the steps, user id 1000 without capabilities
+//! ```
+//!
+//! | what | by |
+//! |---|---|
+//! | files | an empty root; the roots read-only; `/build`, `/tmp`, `/home/build`, `/dev/shm` writable; landlock says it again |
+//! | network | a network namespace with a loopback; `socket` for other families than Unix, IP and netlink is refused |
+//! | processes | a process namespace; process 1 is not dumpable, so `/proc/1/exe` (this program's file) cannot be opened |
+//! | privilege | user id 1000 in a user namespace of its own, no capabilities, `no_new_privs`, system call filter |
+//! | determinism | host name, ids, umask, environment, limits, address layout, working directory are fixed |
+//!
+//! A step is over when its first process ends; what it left running is killed before the next step begins. The end of process 1
+//! ends everything in the namespace, and process 1 dies with `outer`, which dies with the caller.
+//!
+//! Not hidden: `/proc/self/mountinfo` names the build directory's path inside its file system, and the kernel's release,
+//! the processor and the wall clock are the host's. Signals that the caller ignores stay ignored in the steps.
+
+mod plain;
+mod reexec;
+mod step;
+
+#[cfg(target_os = "linux")]
+mod confine;
+#[cfg(target_os = "linux")]
+mod inner;
+#[cfg(target_os = "linux")]
+mod loopback;
+#[cfg(target_os = "linux")]
+mod mounts;
+#[cfg(target_os = "linux")]
+mod outer;
+#[cfg(target_os = "linux")]
+mod syscalls;
+
+pub use plain::run_plain;
+pub use reexec::{BuildId, Helper, build_id, enter_if_asked, own_build_dir};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is run, and in what.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Host directory that is `/build` inside; the build's id must own it and be able to reach it.
+    pub build_dir: PathBuf,
+    /// Absolute host paths, read-only at the same path inside; what is not there is left out.
+    pub roots: Vec<PathBuf>,
+    /// The environment of each step: these variables and no others.
+    pub variables: BTreeMap<String, String>,
+    /// Argument vectors; the first element is looked up in `PATH` of the variables, inside the sandbox.
+    pub steps: Vec<Vec<String>>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Limits of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall time of all steps together.
+    pub time: Duration,
+    /// Address space of one process, in bytes.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Bytes of one file.
+    pub file_size: Option<u64>,
+    /// Bytes in each of `/tmp`, `/home/build`, `/dev/shm`.
+    pub tmp: u64,
+}
+
+/// A run whose steps all ended with 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ran {
+    /// In order.
+    pub steps: Vec<StepRan>,
+    /// Each of [`CONTROLS`]: `enforced` or `not-enforced`.
+    pub controls: BTreeMap<String, String>,
+}
+
+/// One step that ended with 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepRan {
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Names of the controls that a [`Ran`] tells about.
+///
+/// `landlock` is the file system rules (ABI 1 and later), `landlock-scopes` those for signals (ABI 6); the others are enforced in every run
+/// of the sandbox, or the run is an error.
+pub const CONTROLS: [&str; 12] = [
+    "address-layout",
+    "capabilities",
+    "filesystem",
+    "host-name",
+    "identity",
+    "landlock",
+    "landlock-scopes",
+    "limits",
+    "network",
+    "no-new-privileges",
+    "processes",
+    "seccomp",
+];
+
+/// Host paths that the sandbox makes itself; a root is none of them, nor below or above one.
+pub const RESERVED: [&str; 8] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/home/build", "/build"];
+
+/// Why a step is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum How {
+    /// It ended with this code.
+    Exit(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// No such program in `PATH`.
+    NotFound,
+    /// There is a program, and it cannot be started.
+    CannotStart(String),
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            How::Exit(code) => write!(f, "ended with exit code {code}"),
+            How::Signal(number) => write!(f, "was ended by signal {number}"),
+            How::NotFound => f.write_str("is not in PATH"),
+            How::CannotStart(why) => write!(f, "cannot be started: {why}"),
+        }
+    }
+}
+
+/// A run that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// This host gives no namespaces; nothing was built.
+    #[error("no sandbox on this host: {what}: {why}")]
+    Unavailable {
+        /// The step that was refused.
+        what: String,
+        /// The operating system's reason.
+        why: String,
+    },
+    /// The build's id cannot reach a root or the build directory; nothing was built.
+    #[error("cannot put {} into the sandbox: {why}", path.display())]
+    Root {
+        /// The host path.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A step failed.
+    #[error("step {}: {argv0:?} {how}", step + 1)]
+    StepFailed {
+        /// From 0.
+        step: usize,
+        /// As in the recipe.
+        argv0: String,
+        /// In what way.
+        how: How,
+    },
+    /// The time limit passed; everything was killed.
+    #[error("the steps took longer than {} seconds", after.as_secs_f64())]
+    TimedOut {
+        /// The limit.
+        after: Duration,
+    },
+    /// The caller's side failed.
+    #[error("cannot {what}: {why}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        why: std::io::Error,
+    },
+    /// A helper process did what it should not.
+    #[error("the sandbox's helper process: {0}")]
+    Helper(String),
+}
+
+/// Runs the steps in the sandbox. `output` gets their standard output and error as they come. Returns when nothing of the build
+/// is left running.
+pub fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxError> {
+    #[cfg(target_os = "linux")]
+    return outer::run(spec, output);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (spec, output);
+        Err(SandboxError::Unavailable { what: "namespaces".into(), why: "there is a sandbox for Linux only".into() })
+    }
+}
+
+fn controls(holds: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let word = |name| if holds(name) { "enforced" } else { "not-enforced" };
+    CONTROLS.iter().map(|name| (name.to_string(), word(name).to_owned())).collect()
+}

@@ -1,0 +1,301 @@
+//! The caller's side, and the outer helper: from the build's id into new namespaces.
+
+use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
+use super::{How, Ran, SandboxError, Spec, StepRan};
+use crate::json;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, BufRead, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Most bytes of one line between the processes.
+const LINE: usize = 64 << 20;
+
+/// A [`Spec`] on its way to the helpers. Variables are pairs: strict JSON does not take an object with the keys `http_proxy` and
+/// `HTTP_PROXY`, an environment may.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Order {
+    /// Process id of the writer.
+    pub from: u32,
+    pub build_dir: OsString,
+    pub roots: Vec<OsString>,
+    pub variables: Vec<(String, String)>,
+    pub steps: Vec<Vec<String>>,
+    pub time: Duration,
+    pub memory: Option<u64>,
+    pub processes: u64,
+    pub file_size: Option<u64>,
+    pub tmp: u64,
+}
+
+/// What the helpers say, a line each.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// The sandbox stands; the names that are enforced.
+    Ready(Vec<String>),
+    /// A step ended with 0 after so many seconds.
+    Step(f64),
+    /// All of them did.
+    Done,
+    Failed {
+        step: usize,
+        how: How,
+    },
+    TimedOut,
+    Unavailable {
+        what: String,
+        why: String,
+    },
+    Root {
+        path: OsString,
+        why: String,
+    },
+    Broken(String),
+}
+
+impl Report {
+    /// A call that was refused while the sandbox was made.
+    pub(super) fn refused(what: impl Into<String>) -> impl FnOnce(Errno) -> Report {
+        move |err| Report::Unavailable { what: what.into(), why: err.desc().to_owned() }
+    }
+
+    /// The same for calls of std.
+    pub(super) fn refused_io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Report {
+        move |err| Report::Unavailable { what: what.into(), why: err.to_string() }
+    }
+
+    /// Writes it to standard output; when the reader is gone, so are we in a moment.
+    pub(super) fn send(&self) {
+        let mut line = json::print(self);
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+}
+
+/// [`super::run`] on Linux.
+pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxError> {
+    let fail = |what| move |why: io::Error| SandboxError::Io { what, why };
+    let mut command = ourselves(OUTER)?;
+    let (mut log, log_writer) = io::pipe().map_err(fail("make a pipe"))?;
+    // A step that opens /dev/stderr opens the pipe anew, which takes permission.
+    let id = build_id();
+    if id.uid != nix::unistd::geteuid().as_raw() {
+        std::os::unix::fs::fchown(&log_writer, Some(id.uid), Some(id.gid)).map_err(fail("give a pipe to the build"))?;
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_writer);
+    let mut child = start(command)?;
+    let (Some(mut orders), Some(mut reports)) = (child.0.stdin.take(), child.0.stdout.take()) else {
+        return Err(SandboxError::Helper("it has no pipes".into()));
+    };
+    let mut line = json::print(&Order {
+        from: std::process::id(),
+        build_dir: spec.build_dir.clone().into(),
+        roots: spec.roots.iter().map(|root| root.clone().into()).collect(),
+        variables: spec.variables.clone().into_iter().collect(),
+        steps: spec.steps.clone(),
+        time: spec.limits.time,
+        memory: spec.limits.memory,
+        processes: spec.limits.processes,
+        file_size: spec.limits.file_size,
+        tmp: spec.limits.tmp,
+    });
+    line.push(b'\n');
+    // A helper that ended early says why in its reports. The pipe stays open: its end tells the helper that we are gone.
+    let _ = orders.write_all(&line);
+
+    let mut said = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    let (mut log_open, mut reports_open) = (true, true);
+    while log_open || reports_open {
+        let (log_ready, reports_ready) = {
+            let wanted = |open| if open { PollFlags::POLLIN } else { PollFlags::empty() };
+            let mut fds =
+                [PollFd::new(log.as_fd(), wanted(log_open)), PollFd::new(reports.as_fd(), wanted(reports_open))];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                result => result.map_err(|err| fail("wait for the helper process")(err.into()))?,
+            };
+            let ready = |fd: &PollFd| fd.any().unwrap_or(false);
+            (log_open && ready(&fds[0]), reports_open && ready(&fds[1]))
+        };
+        if log_ready {
+            match log.read(&mut buffer).map_err(fail("read the log of the build"))? {
+                0 => log_open = false,
+                count => output(&buffer[..count]),
+            }
+        }
+        if reports_ready {
+            match reports.read(&mut buffer).map_err(fail("read from the helper process"))? {
+                0 => reports_open = false,
+                count => said.extend_from_slice(&buffer[..count]),
+            }
+            if said.len() > LINE {
+                return Err(SandboxError::Helper("it says too much".into()));
+            }
+        }
+    }
+    let status = child.0.wait().map_err(fail("wait for the helper process"))?;
+    conclude(spec, &said, || format!("it ended without a result ({status})"))
+}
+
+/// What the reports come to.
+fn conclude(spec: &Spec, said: &[u8], silence: impl FnOnce() -> String) -> Result<Ran, SandboxError> {
+    let mut steps = Vec::new();
+    let mut enforced = Vec::new();
+    for line in said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let report = json::parse(line, LINE).map_err(|err| SandboxError::Helper(err.to_string()))?;
+        return Err(match report {
+            Report::Ready(names) => {
+                enforced = names;
+                continue;
+            }
+            Report::Step(seconds) => {
+                steps.push(StepRan { seconds });
+                continue;
+            }
+            Report::Done if steps.len() == spec.steps.len() => {
+                let controls = super::controls(|name| enforced.iter().any(|enforced| enforced == name));
+                return Ok(Ran { steps, controls });
+            }
+            Report::Done => SandboxError::Helper("it left out a step".into()),
+            Report::Failed { step, how } => {
+                let argv0 = spec.steps.get(step).and_then(|argv| argv.first()).cloned().unwrap_or_default();
+                SandboxError::StepFailed { step, argv0, how }
+            }
+            Report::TimedOut => SandboxError::TimedOut { after: spec.limits.time },
+            Report::Unavailable { what, why } => SandboxError::Unavailable { what, why },
+            Report::Root { path, why } => SandboxError::Root { path: path.into(), why },
+            Report::Broken(why) => SandboxError::Helper(why),
+        });
+    }
+    Err(SandboxError::Helper(silence()))
+}
+
+/// The outer helper.
+pub(super) fn main() -> ! {
+    if let Err(report) = enter() {
+        report.send();
+    }
+    std::process::exit(0)
+}
+
+fn enter() -> Result<(), Report> {
+    let (order, line) = receive()?;
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(Report::refused("make a user namespace"))?;
+    map_ids(0, uid.as_raw(), gid.as_raw())?;
+    for (flag, what) in [
+        (CloneFlags::CLONE_NEWNS, "mount"),
+        (CloneFlags::CLONE_NEWPID, "process"),
+        (CloneFlags::CLONE_NEWNET, "network"),
+        (CloneFlags::CLONE_NEWUTS, "host name"),
+        (CloneFlags::CLONE_NEWIPC, "IPC"),
+        (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
+    ] {
+        unshare(flag).map_err(Report::refused(format!("make a {what} namespace")))?;
+    }
+    die_with_parent();
+
+    let broken = |err: io::Error| Report::Broken(err.to_string());
+    let mut inner = Command::new("/proc/self/exe");
+    inner.arg0(INNER).env_clear().stdin(Stdio::piped());
+    let mut inner = KilledOnDrop(inner.spawn().map_err(Report::refused_io("start a process in the new namespaces"))?);
+    let begun = Instant::now();
+    let mut orders = inner.0.stdin.take().ok_or_else(|| Report::Broken("no pipe".into()))?;
+    // When it ended early, it has said why.
+    let _ = orders.write_all(&line);
+
+    let pid = rustix::process::Pid::from_child(&inner.0);
+    let end = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        .map_err(|err| Report::refused_io("watch a process (pidfd_open)")(err.into()))?;
+    loop {
+        let left = order.time.saturating_sub(begun.elapsed());
+        let wait = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], wait) {
+            Ok(0) if begun.elapsed() >= order.time => {
+                // Waiting for process 1 of a namespace is waiting for all that was in it.
+                inner.0.kill().and_then(|()| inner.0.wait()).map_err(broken)?;
+                return Err(Report::TimedOut);
+            }
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => break,
+            Err(err) => return Err(Report::Broken(err.to_string())),
+        }
+    }
+    match inner.0.wait().map_err(broken)? {
+        status if status.success() => Ok(()),
+        status => Err(Report::Broken(format!("process 1 of the sandbox: {status}"))),
+    }
+}
+
+/// First thing in a helper: no inherited descriptor but the three pipes, no terminal, and the order, if its writer still lives.
+/// Gives the line too, to be passed on.
+pub(super) fn receive() -> Result<(Order, Vec<u8>), Report> {
+    close_inherited();
+    // Away from the terminal: Ctrl-C ends the caller, whose death ends us. It does not reach us or the build on its own.
+    let _ = nix::unistd::setsid();
+    let mut line = Vec::new();
+    let read = io::stdin().lock().take(LINE as u64).read_until(b'\n', &mut line);
+    read.map_err(|err| Report::Broken(err.to_string()))?;
+    let order = json::parse(&line, LINE).map_err(|err| Report::Broken(err.to_string()))?;
+    die_with_parent();
+    Ok((order, line))
+}
+
+/// From here on the parent's death is ours. The parent keeps the writing end of our standard input, so its end means that it died
+/// before the kernel knew our wish. A new user namespace may clear the wish: ask again after each.
+pub(super) fn die_with_parent() {
+    let wished = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut fds, PollTimeout::ZERO);
+    let gone = fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP));
+    if wished.is_err() || polled.is_err() || gone {
+        std::process::exit(1);
+    }
+}
+
+/// What our caller's caller left open (a shell's descriptor 3, say) would be open in the steps.
+fn close_inherited() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<i32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // The directory's own descriptor is among them and closed already.
+        let _ = nix::unistd::close(number);
+    }
+}
+
+/// In a new user namespace: `inside` stands for the one user and group of ours outside.
+pub(super) fn map_ids(inside: u32, uid: u32, gid: u32) -> Result<(), Report> {
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{inside} {uid} 1")),
+        ("gid_map", format!("{inside} {gid} 1")),
+    ] {
+        let path = format!("/proc/self/{file}");
+        std::fs::write(&path, text).map_err(Report::refused_io(format!("write {path}")))?;
+    }
+    Ok(())
+}
+
+/// The log pipe, once more.
+pub(super) fn log() -> io::Result<std::os::fd::OwnedFd> {
+    let stderr: BorrowedFd<'_> = rustix::stdio::stderr();
+    stderr.try_clone_to_owned()
+}
+
+impl Order {
+    /// The variables as a map.
+    pub(super) fn environment(&self) -> BTreeMap<String, String> {
+        self.variables.iter().cloned().collect()
+    }
+}

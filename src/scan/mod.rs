@@ -1,0 +1,336 @@
+//! A directory to a [`Tree`]. The only room that walks directories.
+//!
+//! The tree is hostile: it may hold FIFOs, devices, links that point out of it, names of any bytes, and it may change while it is
+//! read. Everything is opened relative to a directory and without following links (`beneath`); nothing but regular files and
+//! directories is ever opened; what cannot be read is an error that names it, never left out in silence. Each entry's stamp (device,
+//! inode, mode, size, times) is noted as it is read, so that [`Scanned::changed`] can say afterwards whether all of it stood still.
+
+#[cfg(unix)]
+pub(crate) mod beneath;
+#[cfg(not(unix))]
+mod plain;
+pub(crate) mod read;
+mod stamp;
+#[cfg(unix)]
+mod walk;
+
+use crate::digest::{Content, Wanted};
+use crate::fs::FsError;
+use crate::path::{PathRefused, TreePath};
+use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+use stamp::{Stamp, Stamper};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// Decides what is left out: the path, and whether it is a directory. An excluded directory is not entered.
+pub type Exclude<'a> = dyn Fn(&TreePath, bool) -> bool + Sync + 'a;
+
+/// Is told how many files and bytes have been read so far.
+pub type Progress<'a> = dyn Fn(u64, u64) + Sync + 'a;
+
+/// How to scan.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// What the tree is for. An environment may hold what cannot be opened; the others may not.
+    pub kind: TreeKind,
+    /// Digests beside SHA-256.
+    pub wanted: Wanted,
+    /// What is left out.
+    pub exclude: &'a Exclude<'a>,
+    /// Threads that read and hash.
+    pub threads: NonZeroUsize,
+    /// Who is told how far it is.
+    pub progress: Option<&'a Progress<'a>>,
+}
+
+impl<'a> Options<'a> {
+    /// Nothing excluded, SHA-256 only, one thread.
+    pub fn new(kind: TreeKind) -> Options<'a> {
+        Options { kind, wanted: Wanted::default(), exclude: &|_, _| false, threads: NonZeroUsize::MIN, progress: None }
+    }
+}
+
+/// A directory, archive or environment that could not be read as a tree.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The operating system's answer.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// Not a file, link or directory.
+    #[error("{} is {kind}: a tree holds files, symbolic links and directories only", path.display())]
+    Kind {
+        /// Where.
+        path: PathBuf,
+        /// What, in words.
+        kind: &'static str,
+    },
+    /// Two looks at one thing disagree.
+    #[error("{} changed while it was read", .0.display())]
+    Changed(PathBuf),
+    /// A name that no tree can hold.
+    #[error("{}: {why}", path.display())]
+    Path {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        why: PathRefused,
+    },
+    /// The root of an environment is not a plain absolute path.
+    #[error("{} is not an absolute path below `/` without `.` and `..`", .0.display())]
+    Root(PathBuf),
+    /// The entries are not a tree of this kind.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A defect: a thread of the scan panicked.
+    #[error("a scanning thread panicked")]
+    Panicked,
+}
+
+impl ScanError {
+    pub(crate) fn io(what: &'static str, path: &Path, err: impl Into<std::io::Error>) -> ScanError {
+        ScanError::Fs(FsError::io(what, path, err.into()))
+    }
+}
+
+/// A tree that was read, and what is needed to see whether it changed since.
+#[derive(Debug)]
+pub struct Scanned {
+    /// The tree.
+    pub tree: Tree,
+    /// What was left out, top-most paths only, sorted.
+    pub excluded: Vec<TreePath>,
+    /// Roots of an environment that are not there.
+    pub absent: Vec<PathBuf>,
+    stamps: Stamps,
+}
+
+/// Eight bytes an entry, twice that for a directory.
+#[derive(Debug)]
+struct Stamps {
+    stamper: Stamper,
+    /// What the tree's paths are relative to; of an archive, the archive.
+    base: PathBuf,
+    /// The base itself, unless it is an environment's.
+    base_stamp: Option<Stamp>,
+    /// Of everything but directories, in the order of the tree's entries.
+    leaves: Vec<u64>,
+    /// Of all directories, also those that a source's listing does not name; sorted.
+    dirs: Vec<(TreePath, Stamp)>,
+}
+
+/// One thing that was found.
+struct Found {
+    entry: Entry,
+    stamp: Stamp,
+}
+
+/// Reads the directory `root` (which may be a link: the user named it) as a tree.
+pub fn tree(root: &Path, options: &Options<'_>) -> Result<Scanned, ScanError> {
+    let stamper = Stamper::default();
+    #[cfg(unix)]
+    let walked = walk::root(root, options, &stamper)?;
+    #[cfg(not(unix))]
+    let walked = plain::root(root, options, &stamper)?;
+    assemble(options.kind, walked.found, walked.excluded, root.to_owned(), Some(walked.base), stamper)
+}
+
+/// Reads absolute `roots` as an environment: paths are without the leading `/`; a root may be a file, a directory or a link, or absent.
+/// What this process may not open and what must not be opened stands as [`Node::Closed`]. Roots below other roots are read once.
+#[cfg(unix)]
+pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, ScanError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let stamper = Stamper::default();
+    let options = Options { kind: TreeKind::Environment, ..*options };
+    let mut paths = Vec::new();
+    for root in roots {
+        let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(|p| p.trim_suffix_slashes());
+        let path = path.and_then(|p| TreePath::from_bytes(p).ok()).ok_or_else(|| ScanError::Root(root.clone()))?;
+        paths.push(path);
+    }
+    paths.sort_unstable_by(|a, b| a.parts().cmp(b.parts()));
+    paths.dedup();
+    let (mut found, mut excluded, mut absent): (Vec<Found>, Vec<TreePath>, Vec<PathBuf>) = Default::default();
+    let mut inside: Option<TreePath> = None;
+    for path in paths {
+        if inside.as_ref().is_some_and(|dir| below(&path, dir)) {
+            continue;
+        }
+        let shown = Path::new("/").join(path.to_os());
+        match walk::named(&shown, &path, &options, &stamper)? {
+            None => absent.push(shown),
+            Some(walked) => {
+                if walked.found.iter().any(|f| f.entry.path == path && matches!(f.entry.node, Node::Dir { .. })) {
+                    inside = Some(path);
+                }
+                found.extend(walked.found);
+                excluded.extend(walked.excluded);
+            }
+        }
+    }
+    let mut scanned = assemble(TreeKind::Environment, found, excluded, "/".into(), None, stamper)?;
+    scanned.absent = absent;
+    Ok(scanned)
+}
+
+#[cfg(unix)]
+fn below(path: &TreePath, dir: &TreePath) -> bool {
+    path.as_bytes().strip_prefix(dir.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+#[cfg(unix)]
+trait TrimSlashes {
+    fn trim_suffix_slashes(&self) -> &Self;
+}
+
+#[cfg(unix)]
+impl TrimSlashes for [u8] {
+    fn trim_suffix_slashes(&self) -> &[u8] {
+        let end = self.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
+        &self[..end]
+    }
+}
+
+/// Every wanted digest of one file that the user named, in one pass. Links are followed; FIFOs and devices are refused.
+pub fn file(path: &Path, wanted: Wanted) -> Result<Content, ScanError> {
+    let mut file = crate::fs::open_file(path)?;
+    let stamper = Stamper::default();
+    let look = |file: &std::fs::File| file.metadata().map_err(|err| ScanError::io("read", path, err));
+    let before = look(&file)?;
+    let content = read::content(&mut file, before.len(), wanted, &mut vec![0; read::SMALL], &|_| ())
+        .map_err(|err| ScanError::io("read", path, err))?;
+    let same = stamper.meta(&before).whole == stamper.meta(&look(&file)?).whole;
+    if !same || content.size != before.len() {
+        return Err(ScanError::Changed(path.to_owned()));
+    }
+    Ok(content)
+}
+
+/// Sorts what was found, keeps the stamps in the tree's order.
+fn assemble(
+    kind: TreeKind,
+    mut found: Vec<Found>,
+    mut excluded: Vec<TreePath>,
+    base: PathBuf,
+    base_stamp: Option<Stamp>,
+    stamper: Stamper,
+) -> Result<Scanned, ScanError> {
+    if found.len() > MAX_ENTRIES {
+        return Err(TreeError::TooMany.into());
+    }
+    found.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    let mut leaves = Vec::new();
+    let mut dirs = Vec::new();
+    let mut entries = Vec::with_capacity(found.len());
+    for Found { entry, stamp } in found {
+        match entry.node {
+            Node::Dir { .. } => dirs.push((entry.path.clone(), stamp)),
+            _ => leaves.push(stamp.whole),
+        }
+        entries.push(entry);
+    }
+    leaves.shrink_to_fit();
+    excluded.sort_unstable();
+    let tree = Tree::new(kind, entries)?;
+    let stamps = Stamps { stamper, base, base_stamp, leaves, dirs };
+    Ok(Scanned { tree, excluded, absent: Vec::new(), stamps })
+}
+
+impl Scanned {
+    /// A tree that was read from one file, an archive, whose metadata was `meta` before and after.
+    pub(crate) fn of_archive(
+        path: &Path,
+        meta: &std::fs::Metadata,
+        tree: Tree,
+        mut excluded: Vec<TreePath>,
+    ) -> Scanned {
+        let stamper = Stamper::default();
+        excluded.sort_unstable();
+        let base_stamp = Some(stamper.meta(meta));
+        let stamps = Stamps { stamper, base: path.to_owned(), base_stamp, leaves: Vec::new(), dirs: Vec::new() };
+        Scanned { tree, excluded, absent: Vec::new(), stamps }
+    }
+
+    /// Looks at every entry again, without reading contents: the first path that is not as it was when it was read. A directory counts
+    /// as changed when it is another one or holds a name that was not there; its times alone say nothing.
+    pub fn changed(&self) -> Result<Option<PathBuf>, ScanError> {
+        let stamps = &self.stamps;
+        let known = |path: &TreePath| {
+            self.tree.entries().binary_search_by(|e| e.path.cmp(path)).is_ok()
+                || stamps.dirs.binary_search_by(|(p, _)| p.cmp(path)).is_ok()
+                || self.excluded.binary_search(path).is_ok()
+        };
+        for path in &self.absent {
+            if stamps.stamper.at(path)?.is_some() {
+                return Ok(Some(path.clone()));
+            }
+        }
+        if let Some(then) = &stamps.base_stamp {
+            // The user named the base, so a link there is followed as it was.
+            let meta = std::fs::metadata(&stamps.base).map_err(|err| ScanError::io("read", &stamps.base, err))?;
+            let now = stamps.stamper.meta(&meta);
+            if let Some(path) = differing(&stamps.base, None, meta.is_dir(), *then, Some(now), &known)? {
+                return Ok(Some(path));
+            }
+            if !meta.is_dir() {
+                return Ok(None);
+            }
+        }
+        for (path, then) in &stamps.dirs {
+            let shown = stamps.base.join(os(path));
+            let now = stamps.stamper.at(&shown)?;
+            if let Some(path) = differing(&shown, Some(path), true, *then, now, &known)? {
+                return Ok(Some(path));
+            }
+        }
+        let leaves = self.tree.entries().iter().filter(|e| !matches!(e.node, Node::Dir { .. }));
+        for (entry, then) in leaves.zip(&stamps.leaves) {
+            let shown = stamps.base.join(os(&entry.path));
+            if stamps.stamper.at(&shown)?.is_none_or(|now| now.whole != *then) {
+                return Ok(Some(shown));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What of a directory (or an archive) is not as it was.
+fn differing(
+    shown: &Path,
+    path: Option<&TreePath>,
+    dir: bool,
+    then: Stamp,
+    now: Option<Stamp>,
+    known: &dyn Fn(&TreePath) -> bool,
+) -> Result<Option<PathBuf>, ScanError> {
+    match now {
+        Some(now) if now.whole == then.whole => return Ok(None),
+        Some(now) if dir && now.place == then.place => {}
+        _ => return Ok(Some(shown.to_owned())),
+    }
+    let fail = |err| ScanError::io("read", shown, err);
+    for name in std::fs::read_dir(shown).map_err(fail)? {
+        let name = name.map_err(fail)?.file_name();
+        let bytes = name.as_encoded_bytes();
+        let here = match path {
+            Some(path) => path.join(bytes),
+            None => TreePath::from_bytes(bytes),
+        };
+        if !here.is_ok_and(|here| known(&here)) {
+            return Ok(Some(shown.join(name)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(unix)]
+fn os(path: &TreePath) -> &Path {
+    path.to_os()
+}
+
+#[cfg(not(unix))]
+fn os(path: &TreePath) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(path.as_bytes()).into_owned())
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,164 @@
+//! A source, directory or archive, and its recorded files written to a fresh directory.
+//!
+//! What is written is what was recorded: each byte is hashed again on its way, so that nothing can be slipped in between reading and
+//! building. Links are made last and nothing is opened through one, in neither tree.
+
+mod remove;
+mod write;
+
+pub use remove::remove_tree;
+
+use crate::archive::{self, ArchiveError, Member};
+use crate::digest::Wanted;
+use crate::fs::FsError;
+use crate::path::TreePath;
+use crate::scan::{self, Exclude, Options, Progress, ScanError, Scanned};
+use crate::tree::{Tree, TreeKind};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use write::Writer;
+
+/// What is built from, where it was found.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: PathBuf,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Directory,
+    Archive { strip: u8, limit: u64 },
+}
+
+/// A source that could not be read or written out.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The operating system's answer.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The directory could not be read.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The archive could not be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// `strip` is about archives.
+    #[error("{} is a directory: only members of an archive can be stripped", .0.display())]
+    Strip(PathBuf),
+    /// Not the bytes that were recorded.
+    #[error("{path} in {} changed since it was read", source_path.display())]
+    Changed {
+        /// The directory or archive.
+        source_path: PathBuf,
+        /// What in it.
+        path: TreePath,
+    },
+}
+
+impl SourceError {
+    fn io(what: &'static str, path: &Path, err: impl Into<std::io::Error>) -> SourceError {
+        SourceError::Fs(FsError::io(what, path, err.into()))
+    }
+}
+
+impl Source {
+    /// A directory, or a file that is taken for a tar archive; of its members `strip` leading parts are removed.
+    pub fn open(path: &Path, strip: u8) -> Result<Source, SourceError> {
+        let meta = std::fs::metadata(path).map_err(|err| SourceError::io("read", path, err))?;
+        let form = match (meta.is_dir(), strip) {
+            (true, 0) => Form::Directory,
+            (true, _) => return Err(SourceError::Strip(path.to_owned())),
+            (false, strip) => Form::Archive { strip, limit: archive::MAX_UNPACKED },
+        };
+        Ok(Source { path: path.to_owned(), form })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it as a source tree.
+    pub fn scan(
+        &self,
+        wanted: Wanted,
+        exclude: &Exclude<'_>,
+        threads: NonZeroUsize,
+        progress: Option<&Progress<'_>>,
+    ) -> Result<Scanned, SourceError> {
+        match self.form {
+            Form::Directory => {
+                let options = Options { kind: TreeKind::Source, wanted, exclude, threads, progress };
+                Ok(scan::tree(&self.path, &options)?)
+            }
+            Form::Archive { strip, limit } => Ok(archive::tree(&self.path, strip, wanted, exclude, limit)?),
+        }
+    }
+
+    /// Writes exactly the files of `tree`, as it was scanned from here, into `dest`, a fresh empty directory of ours: directories and
+    /// executable files 0755, others 0644, whatever the umask; every time is `epoch`, in seconds.
+    pub fn materialise(&self, tree: &Tree, dest: &Path, epoch: i64) -> Result<(), SourceError> {
+        let writer = Writer::new(tree, dest, &self.path, Some(epoch))?;
+        writer.directories()?;
+        match self.form {
+            Form::Directory => writer.files_from_directory()?,
+            Form::Archive { strip, limit } => self.files_from_archive(&writer, strip, limit)?,
+        }
+        writer.finish()
+    }
+
+    fn files_from_archive(&self, writer: &Writer<'_>, strip: u8, limit: u64) -> Result<(), SourceError> {
+        let mut written = vec![false; writer.tree().entries().len()];
+        let mut failed = None;
+        let result = archive::members(&self.path, strip, limit, &mut |path, member| {
+            let Some((at, file)) = writer.recorded(&path) else { return Ok(()) };
+            let done = match member {
+                Member::File { data, size, .. } if !written[at] => writer.file_from_stream(file, size, data),
+                Member::Hard { target } if !written[at] => match writer.recorded(&target) {
+                    Some((first, _)) if written[first] => writer.file_from_written(file, &target),
+                    _ => Err(archive::no_target(&self.path, &path, &target).into()),
+                },
+                _ => Err(self.changed(&path)),
+            };
+            written[at] = true;
+            done.map_err(|err| {
+                let stop = ArchiveError::Changed(self.path.clone());
+                failed = Some(err);
+                stop
+            })
+        });
+        if let Some(err) = failed {
+            return Err(err);
+        }
+        result?;
+        match writer.tree().entries().iter().zip(written).find(|(entry, done)| !done && write::is_file(entry)) {
+            Some((entry, _)) => Err(self.changed(&entry.path)),
+            None => Ok(()),
+        }
+    }
+
+    fn changed(&self, path: &TreePath) -> SourceError {
+        SourceError::Changed { source_path: self.path.clone(), path: path.clone() }
+    }
+}
+
+/// Copies the entries of an output tree, as it was scanned from the directory `from`, to the new directory `to`, with exact permission
+/// bits; every byte is hashed again on its way.
+pub fn export(from: &Path, tree: &Tree, to: &Path) -> Result<(), SourceError> {
+    std::fs::create_dir(to).map_err(|err| SourceError::io("create", to, err))?;
+    let result = (|| {
+        let writer = Writer::new(tree, to, from, None)?;
+        writer.directories()?;
+        writer.files_from_directory()?;
+        writer.finish()
+    })();
+    if result.is_err() {
+        // It was not there before: a failed run leaves nothing half-written. The first error is the one that counts.
+        let _ = remove_tree(to);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests;

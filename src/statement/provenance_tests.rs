@@ -1,0 +1,183 @@
+//! Tests of `provenance.rs`, beside it because of their length.
+
+use super::super::tests::tampered;
+use super::super::{Release, Statement, Word};
+use super::*;
+use crate::path::TreePath;
+
+pub(crate) fn word(text: &str) -> Word {
+    text.parse().unwrap()
+}
+
+/// A subject with the digests of `bytes`.
+pub(crate) fn subject(name: &str, bytes: &[u8]) -> Subject {
+    let content = digest::content(bytes, Wanted::SUBJECT);
+    Subject { name: TreePath::from_escaped(name).unwrap(), sha256: content.sha256, blake3: content.blake3 }
+}
+
+pub(crate) fn sample() -> Provenance {
+    Provenance {
+        order: BuildOrder {
+            source: SourceCommitment::Public {
+                listing: TreeDigest::from_bytes([1; 32]),
+                git_tree: Some(Sha1::from_bytes([2; 20])),
+                swhid: Some(Sha1::from_bytes([3; 20])),
+            },
+            recipe: "name = \"hello\"\nversion = \"1.0\"\n".into(),
+            release: Release {
+                product: word("hello"),
+                version: word("1.0"),
+                channel: word("stable"),
+                target: word("x86_64-linux"),
+                sequence: None,
+                previous: None,
+            },
+            lock: "countersign-lock v1\nkind host\n".into(),
+        },
+        subjects: vec![subject("out/a", b"a"), subject("out/hello", b"hello")],
+        observation: Observation::Isolated,
+        controls: [("network".to_owned(), Control::Enforced), ("landlock".to_owned(), Control::NotEnforced)].into(),
+        variables: [("HOME".to_owned(), "/home/build".to_owned())].into(),
+        environment: Some(TreeDigest::from_bytes([4; 32])),
+        environment_kind: EnvironmentKind::Host,
+        outputs: TreeDigest::from_bytes([5; 32]),
+        builder: "urn:countersign:builder:x".into(),
+    }
+}
+
+#[test]
+fn written_as_the_specification_shows() {
+    let provenance = sample();
+    let bytes = provenance.encode();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let order = provenance.order.digest();
+    let lock = digest::sha256(provenance.order.lock.as_bytes());
+    let [a, hello] = [&provenance.subjects[0], &provenance.subjects[1]];
+    let expected = format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"out/a","digest":{{"blake3":"{}","sha256":"{}"}}}},{{"name":"out/hello","digest":{{"blake3":"{}","sha256":"{}"}}}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{{"buildDefinition":{{"buildType":"urn:countersign:buildtype:recipe:v1","externalParameters":{{"recipe":"name = \"hello\"\nversion = \"1.0\"\n","release":{{"product":"hello","version":"1.0","channel":"stable","target":"x86_64-linux","sequence":null,"previous":null}}}},"internalParameters":{{"buildOrder":{{"sha256":"{order}"}},"observation":"isolated","controls":{{"landlock":"not-enforced","network":"enforced"}},"variables":{{"HOME":"/home/build"}}}},"resolvedDependencies":[{{"name":"source","digest":{{"gitTree":"{}"}},"annotations":{{"swhid":"swh:1:dir:{}"}}}},{{"name":"source-listing","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}},{{"name":"lock","digest":{{"sha256":"{lock}"}},"content":"{}"}},{{"name":"environment","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1","annotations":{{"kind":"host","vouchedBy":"builder"}}}}]}},"runDetails":{{"builder":{{"id":"urn:countersign:builder:x"}},"byproducts":[{{"name":"outputs","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}}]}}}}}}"#,
+        a.blake3.unwrap(),
+        a.sha256,
+        hello.blake3.unwrap(),
+        hello.sha256,
+        "02".repeat(20),
+        "03".repeat(20),
+        "01".repeat(32),
+        STANDARD.encode(&provenance.order.lock),
+        "04".repeat(32),
+        "05".repeat(32),
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn round_trip_both_ways() {
+    let mut bare = sample();
+    bare.order.source =
+        SourceCommitment::Public { listing: TreeDigest::from_bytes([1; 32]), git_tree: None, swhid: None };
+    bare.observation = Observation::NotObserved;
+    bare.environment = None;
+    bare.variables.clear();
+    bare.order.release.sequence = Some(u64::MAX);
+    bare.order.release.previous = Some(crate::digest::PayloadDigest::from_bytes([8; 32]));
+    bare.subjects = vec![subject("a\\n\\xffü", b"")];
+    for provenance in [sample(), bare] {
+        let bytes = provenance.encode();
+        let Statement::Provenance(back) = Statement::decode(&bytes).unwrap() else { panic!() };
+        assert_eq!(*back, provenance);
+        assert_eq!(back.encode(), bytes);
+    }
+}
+
+#[test]
+fn what_other_tools_may_add_and_what_nobody_may() {
+    let bytes = sample().encode();
+    let read = |from: &str, to: &str| tampered(&bytes, from, to);
+    let good = Statement::decode(&bytes).unwrap();
+    for (from, to) in [
+        (r#"{"_type""#, r#"{"x":1,"_type""#),
+        (r#""predicate":{"#, r#""predicate":{"x_y":[{}],"#),
+        (r#""byproducts":["#, r#""byproducts":[{"name":"log"},{"uri":"x"},"#),
+        (r#""resolvedDependencies":["#, r#""resolvedDependencies":[{"name":"image","digest":{"sha512":"1"}},"#),
+        (r#""name":"out/a","digest":{"#, r#""name":"out/a","annotations":{"a":1},"digest":{"md5":"no","#),
+        (r#""annotations":{"kind""#, r#""annotations":{"other":1,"kind""#),
+        (&"01".repeat(32), &"01".repeat(32)),
+    ] {
+        assert_eq!(read(from, to).as_ref(), Ok(&good), "{to}");
+    }
+    let upper = digest::sha256(b"a").to_string();
+    assert_eq!(read(&upper, &upper.to_uppercase()).as_ref(), Ok(&good));
+
+    let hello = digest::sha256(b"hello").to_string();
+    let blake3 = digest::content(b"a", Wanted::SUBJECT).blake3.unwrap().to_string();
+    for (from, to, why) in [
+        (r#"externalParameters":{"#, r#"externalParameters":{"steps":1,"#, "unknown field"),
+        (r#""release":{"#, r#""release":{"edition":"x","#, "unknown field"),
+        (r#","sequence":null"#, "", "missing field"),
+        (r#","previous":null"#, "", "missing field"),
+        (r#""previous":null"#, r#""previous":"aa""#, "previous"),
+        (r#""sequence":null"#, r#""sequence":1"#, "build order"),
+        (r#""sequence":null"#, r#""sequence":-1"#, "invalid value"),
+        (r#""product":"hello""#, r#""product":"hello world""#, "is not"),
+        (r#""recipe":"name"#, r#""recipe":"eman"#, "build order"),
+        (&"01".repeat(32), &"0f".repeat(32), "build order"),
+        (r#""isolated""#, r#""perfect""#, "unknown variant"),
+        (r#""isolated""#, r#""not-observed""#, "not observed"),
+        (r#""network":"enforced""#, r#""network":"yes""#, "unknown variant"),
+        (r#""name":"lock""#, r#""name":"lokc""#, "0 entries \"lock\""),
+        (r#""name":"source""#, r#""name":"lock""#, "2 entries \"lock\""),
+        (r#""name":"source""#, r#""name":"source-listing""#, "2 entries"),
+        (r#""name":"source""#, r#""name":"environment""#, "2 entries"),
+        (r#""name":"outputs""#, r#""name":"output""#, "0 entries"),
+        (r#""byproducts":["#, r#""byproducts":[{"name":"outputs"},"#, "2 entries"),
+        (r#""content":""#, r#""content":"AAAA"#, "another digest"),
+        (r#""content":""#, r#""content":"-"#, "not base64"),
+        (r#""content":""#, r#""Content":""#, "no content"),
+        (r#""vouchedBy":"builder""#, r#""vouchedBy":"vendor""#, "unknown variant"),
+        (r#""kind":"host","#, "", "lack kind"),
+        ("tree.v1", "tree.v2", "media type"),
+        ("swh:1:dir:", "swh:1:rev:", "swhid"),
+        (&"02".repeat(20), &"02".repeat(32), "not a sha1 digest"),
+        (r#""id":"urn:countersign:builder:x""#, r#""id":"""#, "builder.id"),
+        (r#""name":"out/a""#, r#""name":"out/hello""#, "twice"),
+        (r#""name":"out/a""#, r#""name":"out/Hello""#, "one name"),
+        (r#""name":"out/a""#, r#""name":"out/hello/a""#, "below"),
+        (r#""name":"out/a""#, r#""name":"../a""#, "part `.` or `..`"),
+        (r#""name":"out/a""#, r#""name":"/a""#, "absolute"),
+        (r#""name":"out/a""#, r#""name":"\u0000""#, "NUL"),
+        (r#""name":"out/a""#, r#""name":"out/\\x61""#, "escaped"),
+        (r#""name":"out/a","#, "", "missing field"),
+        (r#""subject":["#, r#""Subject":["#, "missing field"),
+        (r#""subject":["#, r#""subject":[],"Subject":["#, "twice"),
+        (r#""digest":{"#, r#""digest":{"SHA256":"x","#, "twice"),
+        (&format!(r#""sha256":"{hello}""#), r#""sha512":"ab""#, "no sha256"),
+        (&hello, &hello[1..], "not a sha256 digest"),
+        (&hello, &"00".repeat(64), "not a sha256 digest"),
+        (&blake3, &blake3[2..], "not a blake3 digest"),
+    ] {
+        let err = read(from, to).unwrap_err().to_string();
+        assert!(err.contains(why), "{to}: {err}");
+    }
+    let many: String = (0..16).map(|n| format!(r#""x{n}":"","#)).collect();
+    assert!(matches!(read(r#""digest":{"#, &format!(r#""digest":{{{many}"#)), Err(StatementError::Digest(..))));
+}
+
+#[test]
+fn subjects_are_counted() {
+    let mut provenance = sample();
+    provenance.subjects.clear();
+    assert_eq!(Statement::decode(&provenance.encode()), Err(StatementError::Subjects(0)));
+    provenance.subjects = (0..=super::super::MAX_SUBJECTS).map(|n| subject(&format!("s{n}"), b"")).collect();
+    assert_eq!(Statement::decode(&provenance.encode()), Err(StatementError::Subjects(65_537)));
+}
+
+#[test]
+fn every_digest_must_agree() {
+    let both = subject("a", b"one");
+    let one = digest::content(b"one", Wanted::SUBJECT);
+    let two = digest::content(b"two", Wanted::SUBJECT);
+    assert!(both.agrees(&one) && !both.agrees(&two));
+    assert!(!both.agrees(&Content { blake3: two.blake3, ..one }));
+    assert!(!both.agrees(&Content { sha256: two.sha256, ..one }));
+    assert!(!both.agrees(&Content { blake3: None, ..one }), "a digest that was not computed does not agree");
+    assert!(Subject { blake3: None, ..both }.agrees(&one));
+}

@@ -1,0 +1,37 @@
+//! The sandbox from inside and outside. No test harness: `main` must answer when the sandbox starts this program again. Started
+//! by root, everything runs a second time as an ordinary user.
+
+#[cfg(target_os = "linux")]
+#[path = "sandbox/"]
+mod linux {
+    mod attempts;
+    mod environment;
+    mod failures;
+    mod inside;
+    pub mod setup;
+
+    use std::process::ExitCode;
+
+    pub fn main() -> ExitCode {
+        let args: Vec<String> = std::env::args().skip(1).collect();
+        match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["--child", role, dir] => return failures::child(role, dir.as_ref()),
+            _ => {}
+        }
+        let wanted = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
+        let mut failed =
+            setup::run_all(&wanted, &[inside::TESTS, attempts::TESTS, failures::TESTS, environment::TESTS]);
+        if setup::uid() == 0 && !args.iter().any(|arg| arg == "--once") {
+            failed |= !setup::again_as_ordinary_user(&args);
+        }
+        if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    countersign::sandbox::enter_if_asked();
+    #[cfg(target_os = "linux")]
+    return linux::main();
+    #[cfg(not(target_os = "linux"))]
+    std::process::ExitCode::SUCCESS
+}
