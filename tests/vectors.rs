@@ -44,21 +44,21 @@ fn mismatch(directory: &Path) -> Option<String> {
     let output = verify(directory, &expect).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
 
-    let expected = (expect["exit"].as_i64(), &expect["step"]);
-    let found = (output.status.code().map(i64::from), &answer["failed_step"]);
-    // A document on standard output is part of the answer: without one the step would be null, as it is for a yes.
-    (expected != found || !answer.is_object()).then(|| {
+    let expected = (expect["exit"].as_i64(), expect["step"].as_i64());
+    let found = (output.status.code().map(i64::from), failed_step(&answer));
+    // The steps are part of the answer: without them the failed one would be none, as it is for a yes.
+    (expected != found || !answer["steps"].is_array()).then(|| {
         format!(
-            "{}: {}; expected exit {:?} step {}, found exit {:?} step {}; {}",
+            "{}: {}; expected exit and step {expected:?}, found {found:?}; {}",
             directory.display(),
             expect["what"],
-            expected.0,
-            expected.1,
-            found.0,
-            found.1,
             String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default(),
         )
     })
+}
+
+fn failed_step(answer: &Value) -> Option<i64> {
+    answer["steps"].as_array()?.iter().find(|step| step["outcome"] == "fail")?["number"].as_i64()
 }
 
 fn verify(directory: &Path, expect: &Value) -> Command {

@@ -44,7 +44,7 @@ class Key:
         self.public = encode(times(self.scalar, B))
         self.id = fingerprint(self.public)
         self.builder = f"urn:countersign:builder:{self.id}"
-        self.line = ssh_line(self.public, f"{name}@example.org")
+        self.line = ssh_line(self.public, name)
 
     @functools.cache
     def sign(self, message):
@@ -126,7 +126,8 @@ def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK,
         {"name": "source-listing", "digest": hashed(source), "mediaType": LISTING},
         {"name": "lock", "digest": hashed(lock), "content": base64.b64encode(lock.encode()).decode()}]
     if level != "not-observed":
-        dependencies.append({"name": "environment", "digest": hashed(environment), "mediaType": LISTING})
+        dependencies.append({"name": "environment", "digest": hashed(environment), "mediaType": LISTING,
+                             "annotations": {"kind": "host", "vouchedBy": "builder"}})
     return {"_type": STATEMENT, "subject": subjects or [subject()], "predicateType": PROVENANCE, "predicate": {
         "buildDefinition": {
             "buildType": "urn:countersign:buildtype:recipe:v1",
@@ -142,9 +143,8 @@ def annotated(statement):
     """The same with all that is written and not demanded."""
     base = "predicate.buildDefinition.resolvedDependencies"
     source_listing, lock, environment = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
-    source = {"name": "source", "digest": {"gitTree": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}, "annotations": {"swhid": "swh:1:dir:0"}}
-    notes = {"annotations": {"kind": "host", "vouchedBy": "builder"}}
-    return changed(statement, base, [source, source_listing, lock, environment | notes])
+    source = {"name": "source", "digest": {"gitTree": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}, "annotations": {"swhid": "swh:1:dir:4b825dc642cb6eb9a060e54bf8d69288fbee4904"}}
+    return changed(statement, base, [source, source_listing, lock, environment])
 
 
 def verdict(key=REB2, kind="not-reproduced", subjects=None, order=None, environments=("e1", "e1"), supersedes=None, builder=None):

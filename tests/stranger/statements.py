@@ -127,6 +127,9 @@ def _provenance(predicate):
     if sha256(strict_base64(_field(lock, "content", str))) != lock_digest:
         raise Refused("lock", "the lock's content is not what its digest says")
     environment = [_listing(each) for each in named["environment"]]
+    for each in named["environment"]:
+        notes = _field(each, "annotations", dict)
+        _field(notes, "kind", str), _field(notes, "vouchedBy", str)
     if level == "not-observed" and (environment or variables):
         raise Refused("observation", "not observed, yet it has an environment or variables")
     order = build_order(_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest, release)
@@ -137,7 +140,7 @@ def _provenance(predicate):
     if len(outputs) != 1:
         raise Refused("byproducts")
     _listing(outputs[0])
-    return {"order": order, "release": release, "level": level, "builder": _field(_field(details, "builder", dict), "id", str)}
+    return {"order": order, "release": release, "level": level, "environment": environment, "builder": _field(_field(details, "builder", dict), "id", str)}
 
 
 def _release(value):
@@ -197,7 +200,7 @@ def _verdict(predicate):
         _field(_an(dict, supersedes), "reason", str)
         supersedes = _sha256(supersedes, "payload")
     return {"order": _sha256(predicate, "buildOrder"), "builder": _field(_field(predicate, "rebuilder", dict), "id", str),
-            "equal_environment": None not in environments and environments[0] == environments[1], "supersedes": supersedes}
+            "environments": environments, "supersedes": supersedes}
 
 
 def _an(kind, value):

@@ -45,7 +45,7 @@ class Signer:
         self.vendor = roles == {"vendor"}
         self.fingerprint = fingerprint(self.key)
         self.builders = _strings(table.get("builders", [f"urn:countersign:builder:{self.fingerprint}"]))
-        self.attributes = {name: table.get(name) for name in ("organisation", "jurisdiction", "platform")}
+        self.attributes = {name: _folded(table.get(name)) for name in ("organisation", "jurisdiction", "platform")}
 
 
 class Policy:
@@ -76,6 +76,10 @@ class Policy:
         self.attributes = {counts[key]: _count(require[key]) for key in counts if key in require}
         self.levels = _strings(require.get("observation", ["isolated"]), set(LEVELS))
         self.vetoes = _count(require.get("vetoes", 1))
+        if "vetoes" in require and self.vetoes > sum(not signer.vendor for signer in self.signers):
+            raise Refused("policy", "more vetoes than rebuilders")
+        if require["rebuilders"] == "none" and self.attributes:
+            raise Refused("policy", "a threshold of attributes, and no rebuilders")
 
     def _check_reachable(self):
         vendors = [signer for signer in self.signers if signer.vendor]
@@ -125,6 +129,11 @@ def _strings(value, allowed=None):
     if allowed and not set(value) <= allowed:
         raise Refused("policy", "an unknown value")
     return set(value)
+
+
+def _folded(attribute):
+    """Attributes are equal but for case and runs of white space."""
+    return attribute and " ".join(attribute.lower().split())
 
 
 def _count(value):
@@ -208,7 +217,7 @@ def _envelopes(lines):
 
 def _signatures(envelopes, malformed, policy):
     """Pairs of a signer and a payload that verified. Step 4."""
-    verified, broken = [], malformed > 0
+    verified, claimed = [], set()
     for envelope in envelopes:
         message, found = signed_bytes(envelope["payload"]), {}
         for keyid, signature in envelope["signatures"]:
@@ -216,13 +225,13 @@ def _signatures(envelopes, malformed, policy):
             match = next((signer for signer in tried if ed25519_verify(signer.key, signature, message)), None)
             if match:
                 found[match.key] = match
-            broken |= any(signer.vendor and signer.fingerprint == keyid and signer is not match for signer in policy.signers)
+            claimed |= {signer.key for signer in policy.signers if signer.vendor and signer.fingerprint == keyid and signer is not match}
         verified += [(signer, envelope["payload"]) for signer in found.values()]
-    if len({signer.key for signer, _ in verified if signer.vendor}) < policy.vendor:
-        if broken:
-            raise Failed(4, BROKEN, "evidence of the vendor does not verify, or lines are malformed")
-        if not verified:
-            raise Failed(4, REFUSED, "only keys that the policy does not name")
+    vendors = {signer.key for signer, _ in verified if signer.vendor}
+    if len(vendors) < policy.vendor and claimed - vendors:
+        raise Failed(4, BROKEN, "an envelope that names a vendor's key does not verify")
+    if not vendors:
+        raise Failed(4, BROKEN if malformed else REFUSED, "nothing is signed by a vendor's key of the policy")
     return verified
 
 
@@ -240,34 +249,53 @@ def _statements(verified):
 def _one_release(order, vendors, statements, policy, files, options):
     """Steps 8 to 11 for the vendor's statements of one build order."""
     for path, file in files:
-        if not any(_has(each, file, options.subject) for _, each in vendors):
+        if not any(_names(each, file, options.subject) for _, each in vendors):
             raise Failed(8, NO, f"{path} is not what was signed")
     rebuilds = [(signer, each) for signer, each in statements
                 if policy.counts(signer) and each["type"] == PROVENANCE and each["builder"] in signer.builders
                 and each["level"] in policy.levels and each["order"] == order]
-    for path, file in files:
-        vendor_keys = {signer.key for signer, each in vendors if _has(each, file, options.subject)}
-        counted = {signer.key: signer for signer, each in rebuilds if _has(each, file)}
-        if len(vendor_keys) < policy.vendor or len(counted) < policy.rebuilders:
-            raise Failed(10, PENDING, f"{path}: {len(vendor_keys)} of {policy.vendor} vendors, {len(counted)} of {policy.rebuilders} rebuilders")
-        for attribute, needed in policy.attributes.items():
-            if len(distinct(counted.values(), attribute)) < needed:
-                raise Failed(10, PENDING, f"{path}: too few {attribute}s")
+    missing = [f"{path}: {lacks}" for path, file in files if (lacks := _lacking(file, vendors, rebuilds, policy, options.subject))]
+    dissent = [path for path, file in files if len(_dissent(order, file, vendors, statements, options.subject)) >= policy.vetoes]
+    if missing:
+        raise Failed(10, REFUSED if dissent else PENDING, missing[0])
+    if dissent:
+        raise Failed(11, REFUSED, f"{dissent[0]}: rebuilders could not reproduce it")
+
+
+def _lacking(file, vendors, rebuilds, policy, demanded):
+    """What is missing for the thresholds of one file under the best of its names, or nothing."""
+    lacks = []
+    for name in {name for _, each in vendors for name in _names(each, file, demanded)}:
+        vendor_keys = {signer.key for signer, each in vendors if name in _names(each, file)}
+        counted = {signer.key: signer for signer, each in rebuilds if name in _names(each, file)}
+        short = [attribute for attribute, needed in policy.attributes.items() if len(distinct(counted.values(), attribute)) < needed]
+        if len(vendor_keys) >= policy.vendor and len(counted) >= policy.rebuilders and not short:
+            return None
+        lacks.append(f"{len(vendor_keys)} of {policy.vendor} vendors, {len(counted)} of {policy.rebuilders} rebuilders" + "".join(
+            f", too few {attribute}s" for attribute in short))
+    return lacks[0]
+
+
+def _dissent(order, file, vendors, statements, demanded):
+    """The keys of the rebuilders who could not reproduce this file, in an environment that is equal, and did not take it back."""
+    vouched = {digest for _, each in vendors if _names(each, file, demanded) for digest in each["environment"]}
     verdicts = [(signer, each) for signer, each in statements
-                if not signer.vendor and each["type"] in VERDICTS and each["builder"] in signer.builders]
+                if not signer.vendor and each["type"] in VERDICTS and each["builder"] in signer.builders and each["order"] == order]
     replaced = {(signer.key, each["supersedes"]) for signer, each in verdicts}
-    for path, file in files:
-        dissent = {signer.key for signer, each in verdicts
-                   if VERDICTS[each["type"]] == "not-reproduced" and each["order"] == order and each["equal_environment"]
-                   and _has(each, file) and (signer.key, each["payload_digest"]) not in replaced}
-        if len(dissent) >= policy.vetoes:
-            raise Failed(11, REFUSED, f"{path}: {len(dissent)} rebuilders could not reproduce it")
+    keys = set()
+    for signer, each in verdicts:
+        reference, rebuild = each["environments"]
+        if (VERDICTS[each["type"]] == "not-reproduced" and rebuild is not None and rebuild in {*vouched, reference}
+                and any(file["sha256"] == digests["sha256"] for _, digests in each["subjects"])
+                and (signer.key, each["payload_digest"]) not in replaced):
+            keys.add(signer.key)
+    return keys
 
 
-def _has(statement, file, name=None):
-    """Whether a subject (the one of that name) equals the file on every recognised digest that it has."""
-    return any(name in (None, subject) and all(file[kind] == digest for kind, digest in digests.items())
-               for subject, digests in statement["subjects"])
+def _names(statement, file, demanded=None):
+    """The names of the subjects (or the one demanded) that equal the file on every recognised digest that they have."""
+    return {name for name, digests in statement["subjects"]
+            if demanded in (None, name) and all(file[kind] == digest for kind, digest in digests.items())}
 
 
 def main(arguments, say=print):
