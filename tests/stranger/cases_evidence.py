@@ -69,6 +69,8 @@ def envelopes():
     bad("type-other", "a correctly signed envelope of another payload type", line(VENDOR, V, payloadType=other, signature=VENDOR.sign(pae)))
     case("envelope/good-type-other-beside", "nothing: an envelope of another payload type beside a good one", 0, None,
          [line(VENDOR, V, payloadType=other, signature=VENDOR.sign(pae)), GOOD], ALONE)
+    bad("signature-as-array", "a signature as an array in place of an object", line(VENDOR, V, signatures=[[VENDOR.id, sig]]))
+    bad("as-array", "the envelope as an array in place of an object", compact(list(env.values())))
     bad("signatures-empty", "no signature", line(VENDOR, V, signatures=[]))
     bad("signatures-missing", "the field signatures is missing", compact({key: env[key] for key in ("payloadType", "payload")}))
     bad("payload-missing", "the field payload is missing", compact({key: env[key] for key in ("payloadType", "signatures")}))
@@ -260,6 +262,8 @@ def statements():
     outputs = V["predicate"]["runDetails"]["byproducts"]
     bad("outputs-missing", "no outputs among the byproducts", "predicate.runDetails.byproducts", [])
     bad("outputs-twice", "outputs twice", "predicate.runDetails.byproducts", outputs * 2)
+    bad("builder-as-array", "the builder as an array in place of an object", "predicate.runDetails.builder", [VENDOR.builder])
+    bad("annotations-as-array", "annotations as an array in place of an object", dependency + "2.annotations", ["host", "builder"])
     bad("builder-missing", "no builder id", "predicate.runDetails.builder", {})
     case("statement/verdict-of-vendor", "a verdict by a vendor's key that does not parse", 4, 5,
          [GOOD, line(VENDOR, changed(verdict(VENDOR), "predicate.buildOrder", ...))], ALONE)

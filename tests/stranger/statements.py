@@ -55,6 +55,8 @@ def read_statement(payload):
     subjects = _subjects(_field(value, "subject", list))
     out = {"type": kind, "subjects": subjects, "payload_digest": sha256(payload)}
     reader = {PROVENANCE: _provenance, RUN_RECORD: _run_record}.get(kind) or (_verdict if kind in VERDICTS else None)
+    if kind == RUN_RECORD and [name for name, _ in subjects] != ["manifest"]:
+        raise Refused("subjects")
     if kind == PROVENANCE:
         _could_be_a_tree([unescape_path(name) for name, _ in subjects])
     if reader:
@@ -102,6 +104,11 @@ def _listing(value):
     return _sha256(value, "digest")
 
 
+def _ids(value, form):
+    if not re.fullmatch(form, _an(str, value)):
+        raise Refused("source")
+
+
 def _provenance(predicate):
     definition = _field(predicate, "buildDefinition", dict)
     if _field(definition, "buildType", str) != "urn:countersign:buildtype:recipe:v1":
@@ -129,7 +136,11 @@ def _provenance(predicate):
     environment = [_listing(each) for each in named["environment"]]
     for each in named["environment"]:
         notes = _field(each, "annotations", dict)
-        _field(notes, "kind", str), _field(notes, "vouchedBy", str)
+        _one_of(("host",), _field(notes, "kind", str))
+        _one_of(("builder",), _field(notes, "vouchedBy", str))
+    for each in named["source"]:
+        _ids(_field(each, "digest", dict).get("gitTree", "0" * 40), r"[0-9a-f]{40}")
+        _ids(_an(dict, each.get("annotations", {})).get("swhid", "swh:1:dir:" + "0" * 40), r"swh:1:dir:[0-9a-f]{40}")
     if level == "not-observed" and (environment or variables):
         raise Refused("observation", "not observed, yet it has an environment or variables")
     order = build_order(_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest, release)
@@ -168,11 +179,15 @@ def _run_record(predicate):
     for name in ("startedOn", "finishedOn"):
         if not TIME.fullmatch(_field(predicate, name, str)):
             raise Refused("time")
-    for name in ("tool", "host", "log"):
-        _field(predicate, name, dict)
-    _sha256(predicate["log"], "digest")
-    for each in _field(predicate, "steps", list):
-        _field(_an(dict, each), "seconds", int)
+    tool, host, log = (_field(predicate, name, dict) for name in ("tool", "host", "log"))
+    _field(tool, "name", str)
+    _field(tool, "version", str)
+    for name in ("system", "release", "machine"):
+        _field(host, name, str)
+    _sha256(log, "digest")
+    seconds = [_field(_an(dict, each), "seconds", int) for each in _field(predicate, "steps", list)]
+    if min(_field(host, "processors", int), _field(log, "size", int), *seconds) < 0:
+        raise Refused("number")
     return {}
 
 
@@ -193,7 +208,9 @@ def _verdict(predicate):
         unescape_path(_field(_an(dict, each), "name", str))
         _one_of(ARTIFACT_VERDICTS, _field(each, "verdict", str))
         for side in ("reference", "rebuilt"):
-            if each.get(side) is not None:
+            if side not in each:
+                raise Refused("missing", f"{side} is missing")
+            if each[side] is not None:
                 _sha256(each, side)
     supersedes = predicate.get("supersedes")
     if supersedes is not None:

@@ -36,6 +36,8 @@ class Signer:
         _only_keys(table, {"name", "key", "roles", "builders", "organisation", "jurisdiction", "platform"}, {"name", "key", "roles"})
         if not all(isinstance(table.get(key, ""), str) for key in ("name", "key", "organisation", "jurisdiction", "platform")):
             raise Refused("policy", "a signer's field is no string")
+        if not all(table.get(key, "x").strip() for key in ("name", "organisation", "jurisdiction", "platform")):
+            raise Refused("policy", "an empty text")
         self.name, self.key = table["name"], ssh_key(table["key"])
         if self.name in names:
             raise Refused("policy", "a signer's name is there twice")
@@ -104,8 +106,8 @@ def distinct(signers, attribute):
 
 
 def ssh_key(line):
-    parts = line.strip(" ").split(" ", 2)
-    if len(parts) < 2 or parts[0] != "ssh-ed25519":
+    parts = line.split(" ", 2)
+    if "\n" in line or len(parts) < 2 or parts[0] != "ssh-ed25519":
         raise Refused("policy", "not an ssh-ed25519 key")
     blob = strict_base64(parts[1])
     if len(blob) != 51 or blob[:19] != b"\0\0\0\x0bssh-ed25519\0\0\0\x20" or not is_strict_point(blob[19:]):
@@ -124,7 +126,7 @@ def _only_keys(table, allowed, required):
 
 
 def _strings(value, allowed=None):
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value) or len(set(value)) != len(value):
         raise Refused("policy", "not an array of strings, or empty")
     if allowed and not set(value) <= allowed:
         raise Refused("policy", "an unknown value")
