@@ -1,0 +1,277 @@
+"""Verify vectors for steps 1 and 3 to 5: bundles, envelopes, signatures, statements. One failure each, good twins beside them."""
+
+import base64
+import json
+
+from kit import (APP, REB1, TOOL, UNKNOWN, VENDOR, VENDOR2, P, annotated, changed, compact, encode, envelope, hashed, line, policy, provenance,
+                 run_record, signer, subject, verdict)
+from primitives import blake3, sha256
+from statements import signed_bytes
+
+SIGNERS = (signer(VENDOR, "vendor"), signer(REB1, "rebuilder"))
+BASE = policy(*SIGNERS)
+# Where rebuilds are not the subject none is demanded, which keeps the vectors small.
+ALONE = policy(SIGNERS[0], rebuilders="none")
+V, R = provenance(), provenance(REB1)
+GOOD, REBUILD, STRANGE = line(VENDOR, V), line(REB1, R), line(UNKNOWN, b"{}", keyid="")
+CASES = []
+
+
+def case(name, what, exit_code, step, lines, policy=BASE, files=None, **expect):
+    files = files or {"app": APP}
+    bundle = lines if isinstance(lines, bytes) else b"".join(each + b"\n" for each in lines)
+    what_is_expected = {"what": what, "args": expect.pop("args", list(files)), **expect, "exit": exit_code, "step": step}
+    CASES.append((name, what_is_expected, bundle, policy, files))
+
+
+def bundles():
+    case("bundle/good", "nothing: a vendor's statement and a rebuild", 0, None, [GOOD, REBUILD])
+    case("bundle/good-last-line-not-ended", "nothing: the last line may lack its line feed", 0, None, GOOD + b"\n" + REBUILD)
+    case("bundle/good-order-reversed", "nothing: order means nothing", 0, None, [REBUILD, GOOD])
+    case("bundle/good-run-record", "nothing: a run record is no provenance and does no harm", 0, None, [GOOD, line(VENDOR, run_record()), REBUILD])
+    blob = compact({"_type": "urn:countersign:blob:v1", "mediaType": "text/vnd.countersign.tree.v1", "text": "countersign-tree v1 source\n"})
+    case("bundle/good-blob", "nothing: a blob beside the envelopes", 0, None, [GOOD, blob, REBUILD])
+    case("bundle/empty", "the bundle is empty", 4, 3, b"")
+    case("bundle/blank-lines", "the bundle has blank lines only", 4, 3, b"\n\n\n")
+    case("bundle/blob-only", "the bundle has a blob and no envelope", 4, 3, [blob])
+    case("bundle/no-json", "no line of the bundle is JSON", 4, 3, [b"not json", b"{"])
+    case("bundle/too-many-lines", "100,001 lines", 4, 1, b"\n".join([GOOD, b"\n" * 99_999]) + b"\n", ALONE)
+    case("bundle/unknown-key-only", "the one envelope is by a key that the policy does not name", 3, 4, [line(UNKNOWN, provenance(UNKNOWN))])
+    case("bundle/unknown-key-as-vendor", "an unknown key's envelope names the vendor's key", 4, 4, [line(UNKNOWN, V, keyid=VENDOR.id)])
+    case("bundle/unknown-key-and-rubbish", "an unknown key's envelope and a malformed line", 4, 4, [line(UNKNOWN, V), b"{]"])
+    strangers = {
+        "rubbish": b"not json", "invalid-utf8": b'{"payload":"\xff"}', "other-object": b'{"_type":"urn:example:proof","index":1}',
+        "array": b"[1,2]", "blank": b"", "bom": b"\xef\xbb\xbf" + GOOD, "deep": b"[" * 500, "envelope": line(UNKNOWN, provenance(UNKNOWN)),
+        "vendor-keyid": line(UNKNOWN, V, keyid=VENDOR.id), "broken-signature": line(VENDOR, provenance(version="2.0"), signature=b"\1" * 64),
+        "dissent": line(UNKNOWN, verdict(REB1)), "dissent-with-rebuilder-keyid": line(UNKNOWN, verdict(REB1), keyid=REB1.id),
+        "no-signatures": compact(envelope(UNKNOWN, V, signatures=[])), "unparsable-payload": line(UNKNOWN, b"rubbish")}
+    for name, extra in strangers.items():
+        case(f"strangers-lines/{name}", f"nothing: a stranger's line ({name}) turns no yes into a no", 0, None, [extra, GOOD], ALONE)
+    case("strangers-lines/broken-rebuild", "nothing: a rebuilder's statement that does not parse, beside one that does", 0, None,
+         [GOOD, REBUILD, line(REB1, b'{"_type":1}')])
+
+
+def envelopes():
+    def bad(name, what, first, step=4):
+        case(f"envelope/{name}", what, 4, step, [first, STRANGE], ALONE)
+
+    def good(name, what, first):
+        case(f"envelope/good-{name}", "nothing: " + what, 0, None, [first, STRANGE], ALONE)
+
+    env, message = envelope(VENDOR, V), signed_bytes(compact(V))
+    sig = env["signatures"][0]["sig"]
+    flipped = bytes([VENDOR.sign(message)[0] ^ 1]) + VENDOR.sign(message)[1:]
+    bad("payload-changed", "the payload was changed after signing", line(VENDOR, provenance(version="1.1"), signature=VENDOR.sign(message)))
+    bad("signature-bit", "one bit of the signature is flipped", line(VENDOR, V, signature=flipped))
+    bad("type-changed", "the payload type was changed after signing", line(VENDOR, V, payloadType="application/vnd.in-toto.provenance+json"))
+    other = "application/octet-stream"
+    pae = b"DSSEv1 %d %s %d %s" % (len(other), other.encode(), len(compact(V)), compact(V))
+    bad("type-other", "a correctly signed envelope of another payload type", line(VENDOR, V, payloadType=other, signature=VENDOR.sign(pae)))
+    case("envelope/good-type-other-beside", "nothing: an envelope of another payload type beside a good one", 0, None,
+         [line(VENDOR, V, payloadType=other, signature=VENDOR.sign(pae)), GOOD], ALONE)
+    bad("signature-as-array", "a signature as an array in place of an object", line(VENDOR, V, signatures=[[VENDOR.id, sig]]))
+    bad("as-array", "the envelope as an array in place of an object", compact(list(env.values())))
+    bad("signatures-empty", "no signature", line(VENDOR, V, signatures=[]))
+    bad("signatures-missing", "the field signatures is missing", compact({key: env[key] for key in ("payloadType", "payload")}))
+    bad("payload-missing", "the field payload is missing", compact({key: env[key] for key in ("payloadType", "signatures")}))
+    bad("sig-missing", "the signature has no sig", line(VENDOR, V, signatures=[{"keyid": VENDOR.id}]))
+    rubbish = {"keyid": UNKNOWN.id, "sig": base64.b64encode(b"\2" * 64).decode()}
+    good("bad-then-good", "a bad signature before a good one", line(VENDOR, V, signatures=[rubbish, *env["signatures"]]))
+    good("good-then-bad", "a bad signature after a good one", line(VENDOR, V, signatures=[*env["signatures"], rubbish]))
+    good("sixteen-signatures", "sixteen signatures", line(VENDOR, V, signatures=[rubbish] * 15 + env["signatures"]))
+    bad("seventeen-signatures", "seventeen signatures", line(VENDOR, V, signatures=[rubbish] * 16 + env["signatures"]))
+    good("keyid-absent", "no keyid", line(VENDOR, V, signatures=[{"sig": sig}]))
+    good("keyid-empty", "an empty keyid", line(VENDOR, V, keyid=""))
+    good("keyid-wrong", "a keyid that is nobody's", line(VENDOR, V, keyid="SHA256:nobody"))
+    good("keyid-of-rebuilder", "a keyid that names another key of the policy", line(VENDOR, V, keyid=REB1.id))
+    good("unknown-fields", "unknown fields in envelope and signature",
+         line(VENDOR, V, extra={"a": 1}, signatures=[{**env["signatures"][0], "cert": "x"}]))
+    bad("ed25519ph", "a signature by Ed25519ph", line(VENDOR, V, signature=VENDOR.sign_ph(message)))
+    bad("over-payload-alone", "a signature over the payload instead of the DSSE encoding", line(VENDOR, V, signature=VENDOR.sign(compact(V))))
+    bad("signature-63", "a signature of 63 bytes", line(VENDOR, V, signature=VENDOR.sign(message)[:63]))
+    bad("signature-65", "a signature of 65 bytes", line(VENDOR, V, signature=VENDOR.sign(message) + b"\0"))
+    bad("large-s", "S of the signature is not below the group's order", line(VENDOR, V, signature=VENDOR.sign_large_s(message)))
+    bad("small-order-r", "R of the signature is the neutral element", line(VENDOR, V, signature=VENDOR.sign_with_r(message, encode((0, 1)))))
+    bad("non-canonical-r", "R of the signature is not in its one encoding",
+        line(VENDOR, V, signature=VENDOR.sign_with_r(message, (P + 1).to_bytes(32, "little"))))
+    bad("cofactored", "a signature that holds only when multiplied by the cofactor", line(VENDOR, V, signature=VENDOR.sign_cofactored(message)))
+    spread = next(each for each in (provenance(recipe="#" * n + "???>>>~~~") for n in range(9)) if {"+", "/"} <= set(envelope(VENDOR, each)["payload"]))
+    text = envelope(VENDOR, spread)
+    safe = text["payload"].translate(str.maketrans("+/", "-_"))
+    safe_sig = [{"sig": text["signatures"][0]["sig"].translate(str.maketrans("+/", "-_"))}]
+    case("envelope/good-url-safe", "nothing: URL-safe base64", 0, None, [line(VENDOR, spread, payload=safe, signatures=safe_sig)], ALONE)
+    case("envelope/mixed-alphabets", "both base64 alphabets in one text", 4, 4, [line(VENDOR, spread, payload=safe.replace("-", "+", 1)), STRANGE], ALONE)
+    padded = next(each for each in (provenance(recipe="#" * n) for n in range(3)) if envelope(VENDOR, each)["payload"].endswith("="))
+    text = envelope(VENDOR, padded)["payload"]
+    bare = text.rstrip("=")
+    spare = bare[:-1] + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".index(bare[-1]) + 1] + text[len(bare):]
+    for name, what, bad_text in (("no-padding", "no padding", bare), ("more-padding", "too much padding", text + "="),
+                                 ("spare-bits", "unused bits that are not zero", spare), ("space", "a space", text[:8] + " " + text[8:]),
+                                 ("line-feed", "a line feed", text[:76] + "\n" + text[76:])):
+        bad(f"base64-{name}", f"base64 with {what}", line(VENDOR, padded, payload=bad_text))
+    bad("sig-not-base64", "a signature that is not base64", line(VENDOR, V, signatures=[{"keyid": VENDOR.id, "sig": "!" + sig[1:]}]))
+    bad("bom", "a byte order mark before the envelope", b"\xef\xbb\xbf" + GOOD)
+    bad("trailing-value", "a second value after the envelope", GOOD + b"{}")
+    bad("duplicate-key", "the key payload twice", GOOD[:-1] + b',"payload":"e30="}')
+    bad("duplicate-key-case", "the keys payload and Payload", GOOD[:-1] + b',"Payload":"e30="}')
+    bad("duplicate-key-escaped", "the key payload a second time, with an escape", GOOD[:-1] + b',"p\\u0061yload":"e30="}')
+    good("depth-32", "JSON of depth 32", GOOD[:-1] + b',"x":' + b"[" * 31 + b"]" * 31 + b"}")
+    bad("depth-33", "JSON of depth 33", GOOD[:-1] + b',"x":' + b"[" * 32 + b"]" * 32 + b"}")
+    bad("payload-empty", "a correctly signed empty payload", line(VENDOR, b""), 5)
+
+
+def json_text():
+    raw = compact(V)
+
+    def bad(name, what, payload):
+        assert payload != raw
+        case(f"json/{name}", what, 4, 5, [line(VENDOR, payload)], ALONE)
+
+    def good(name, what, payload):
+        assert payload != raw
+        case(f"json/good-{name}", "nothing: " + what, 0, None, [line(VENDOR, payload)], ALONE)
+
+    digest = f'"digest":{json.dumps(subject()["digest"], separators=(",", ":"))}'.encode()
+    assert digest in raw
+    bad("duplicate-subject", "subject twice at the top", raw[:-1] + b',"subject":[]}')
+    bad("duplicate-digest", "digest twice in a subject", raw.replace(digest, digest + b"," + digest, 1))
+    bad("duplicate-digest-escaped", "digest and \\u0064igest in a subject", raw.replace(digest, digest + b"," + digest.replace(b'"d', b'"\\u0064', 1), 1))
+    bad("duplicate-digest-case", "digest and Digest in a subject", raw.replace(digest, digest + b"," + digest.replace(b'"d', b'"D', 1), 1))
+    bad("duplicate-sha256", "sha256 twice in a digest set", raw.replace(b'"sha256":', b'"sha256":"' + b"0" * 64 + b'","sha256":', 1))
+    bad("duplicate-recipe", "recipe twice in externalParameters", raw.replace(b'"recipe":', b'"recipe":"","recipe":', 1))
+    bad("duplicate-in-unknown", "a key twice inside of an unknown field", raw[:-1] + b',"x":[{"y":{"z":1,"z":1}}]}')
+    bad("subject-case", "Subject in place of subject", raw.replace(b'"subject"', b'"Subject"', 1))
+    bad("type-case", "_Type in place of _type", raw.replace(b'"_type"', b'"_Type"', 1))
+    bad("bom", "a byte order mark", b"\xef\xbb\xbf" + raw)
+    bad("trailing-value", "a second value", raw + b"{}")
+    bad("trailing-bytes", "a letter after the value", raw + b"x")
+    bad("trailing-nul", "a NUL after the value", raw + b"\0")
+    bad("nan", "NaN", raw[:-1] + b',"x":NaN}')
+    bad("infinity", "-Infinity", raw[:-1] + b',"x":-Infinity}')
+    bad("large-number", "a number beyond a double", raw[:-1] + b',"x":1e999}')
+    bad("leading-zero", "a number with a leading zero", raw[:-1] + b',"x":01}')
+    bad("lone-surrogate", "a lone surrogate", raw[:-1] + b',"x":"\\ud800"}')
+    bad("lone-surrogate-in-key", "a lone surrogate in a key", raw[:-1] + b',"\\udc00":1}')
+    bad("invalid-utf8", "invalid UTF-8", raw[:-1] + b',"x":"\xff"}')
+    bad("control-character", "a bare control character in a string", raw[:-1] + b',"x":"\1"}')
+    bad("comment", "a comment", raw + b"/**/")
+    bad("single-quotes", "a string in single quotes", raw[:-1] + b",'x':1}")
+    bad("trailing-comma", "a comma after the last field", raw[:-1] + b",}")
+    bad("depth-33", "depth 33", raw[:-1] + b',"x":' + b"[" * 32 + b"]" * 32 + b"}")
+    bad("depth-400", "depth 400", raw[:-1] + b',"x":' + b"[" * 400 + b"]" * 400 + b"}")
+    good("depth-32", "depth 32", raw[:-1] + b',"x":' + b"[" * 31 + b"]" * 31 + b"}")
+    good("surrogate-pair", "a surrogate pair", raw[:-1] + b',"x":"\\ud83d\\ude00"}')
+    good("unknown-fields", "unknown fields outside of externalParameters", raw[:-1] + b',"x":[{"y":1}],"\xc3\x84":0,"\xc3\xa4":0}')
+    good("white-space", "white space between and after the values", json.dumps(V, indent=1).encode() + b"\n")
+    good("brackets-in-strings", "brackets in a string are no depth", raw[:-1] + b',"x":"\\"' + b"[" * 99 + b'"}')
+
+
+def statements():
+    def bad(name, what, path, value):
+        case(f"statement/{name}", what, 4, 5, [line(VENDOR, changed(V, path, value))], ALONE)
+
+    def good(name, what, statement):
+        case(f"statement/good-{name}", "nothing: " + what, 0, None, [line(VENDOR, statement)], ALONE)
+
+    bad("type-v2", "_type of another version", "_type", "https://in-toto.io/Statement/v2")
+    bad("type-v01", "_type v0.1", "_type", "https://in-toto.io/Statement/v0.1")
+    bad("type-missing", "no _type", "_type", ...)
+    bad("predicate-type-missing", "no predicateType", "predicateType", ...)
+    bad("predicate-missing", "no predicate", "predicate", ...)
+    bad("predicate-null", "the predicate is null", "predicate", None)
+    bad("predicate-string", "the predicate is a string", "predicate", "x")
+    case("statement/other-predicate", "the right artifact in a statement of another predicate type", 3, 6,
+         [line(VENDOR, changed(V, "predicateType", "https://example.org/other/v1"))], ALONE)
+    case("statement/good-other-predicate-beside", "nothing: a statement of another predicate type beside the provenance", 0, None,
+         [line(VENDOR, changed(V, "predicateType", "https://example.org/other/v1")), GOOD], ALONE)
+    case("statement/unparsable-beside-good", "a vendor's statement that does not parse, beside one that does", 4, 5,
+         [GOOD, line(VENDOR, changed(V, "predicate", {}))], ALONE)
+    bad("subjects-empty", "no subject", "subject", [])
+    bad("subject-without-digest", "a subject without digest", "subject", [{"name": "out/app"}])
+    bad("subject-without-name", "a subject without name", "subject", [{"digest": subject()["digest"]}])
+    bad("subject-twice", "two subjects of one name", "subject", [subject(), subject(data=TOOL)])
+    bad("subject-below-subject", "a subject below another", "subject", [subject(), subject("out/app/a", TOOL)])
+    bad("subjects-folded", "two subjects that are equal but for case", "subject", [subject("out/App", TOOL), subject()])
+    bad("subjects-folded-nfkc", "two subjects that are equal but for a ligature", "subject", [subject("out/fi", TOOL), subject("out/\ufb01")])
+    app = sha256(APP)
+    sets = {"empty": {}, "md5-only": {"md5": "0" * 32}, "sha512-only": {"sha512": "0" * 128}, "blake3-only": {"blake3": blake3(APP)},
+            "git-tree-only": {"gitTree": "0" * 40}, "upper-case-name": {"SHA256": app}, "odd-length": {"sha256": app[1:]},
+            "sha512-as-sha256": {"sha256": app * 2}, "not-hex": {"sha256": "g" + app[1:]}, "prefixed": {"sha256": "sha256:" + app},
+            "bad-blake3": {"sha256": app, "blake3": "00"}, "number": {"sha256": 1}, "seventeen": {"sha256": app} | {f"x{n}": "0" for n in range(16)}}
+    for name, value in sets.items():
+        bad(f"digest-{name}", f"a subject's digest set: {name}", "subject", [{"name": "out/app", "digest": value}])
+    for name, value in {"sixteen": {"sha256": app} | {f"x{n}": "0" for n in range(15)}, "upper-case-hex": {"sha256": app.upper()},
+                        "sha256-only": {"sha256": app}, "unknown-name-beside": {"sha256": app, "sha512": "0" * 128}}.items():
+        good(f"digest-{name}", f"a subject's digest set: {name}", changed(V, "subject.0.digest", value))
+    good("second-subject", "the file is the second subject", provenance(subjects=[subject("out/a", TOOL), subject()]))
+    for name, text in {"parent": "../app", "parent-inside": "out/../app", "absolute": "/app", "empty": "", "empty-part": "out//app", "dot": "./app",
+                       "slash-at-end": "out/", "nul": "a\0b", "bare-line-feed": "a\nb", "bare-return": "a\rb", "needless-escape": "\\x61pp",
+                       "unknown-escape": "\\tapp", "upper-case-escape": "\\xFF", "escaped-utf8": "\\xc3\\xa9", "lone-backslash": "a\\",
+                       "too-long": "a" * 4097}.items():
+        bad(f"name-{name}", f"a subject's name: {name}", "subject.0.name", text)
+    for name, text in {"invalid-utf8": "a\\xff", "line-feed": "a\\nb", "backslash": "a\\\\x61", "escape-sequence": "\x1b[31mapp",
+                       "bidirectional": "a\u202eb", "dots": "...", "longest": "a" * 4096}.items():
+        good(f"name-{name}", f"a subject's name: {name}", changed(V, "subject.0.name", text))
+    definition = "predicate.buildDefinition."
+    release, internal, dependency = definition + "externalParameters.release.", definition + "internalParameters.", definition + "resolvedDependencies."
+    dependencies = V["predicate"]["buildDefinition"]["resolvedDependencies"]
+    other_type = line(VENDOR, changed(V, definition + "buildType", "https://example.org/other"))
+    case("statement/build-type", "a vendor's provenance of another build type and no other", 3, 6, [other_type], ALONE)
+    case("statement/good-build-type-beside", "nothing: provenance of another build type beside", 0, None, [other_type, GOOD], ALONE)
+    bad("listing-media-type", "the source listing is of another media type", dependency + "0.mediaType", "text/plain")
+    bad("outputs-media-type", "the outputs have no media type", "predicate.runDetails.byproducts.0.mediaType", ...)
+    bad("build-order", "a build order that is not the one of source, recipe, lock and release", internal + "buildOrder", hashed("another"))
+    bad("build-order-missing", "no build order", internal + "buildOrder", ...)
+    bad("recipe-changed", "a recipe that the build order is not of", definition + "externalParameters.recipe", "name = \"x\"\n")
+    bad("recipe-missing", "no recipe", definition + "externalParameters.recipe", ...)
+    bad("external-unknown", "an unknown key in externalParameters", definition + "externalParameters.extra", True)
+    bad("release-unknown", "an unknown key in the release", release + "extra", None)
+    bad("release-missing", "no release", definition + "externalParameters.release", ...)
+    for field in ("product", "channel"):
+        bad(f"{field}-missing", f"a release without {field}", release + field, ...)
+    for name, value in {"negative": -1, "too-large": 2**64, "fraction": 1.5, "string": "1", "true": True}.items():
+        case(f"statement/sequence-{name}", f"the sequence: {name}", 4, 5, [line(VENDOR, provenance(sequence=value))], ALONE)
+    case("statement/product-with-space", "a space in the product", 4, 5, [line(VENDOR, provenance(product="an app"))], ALONE)
+    case("statement/version-leading-dot", "a version that begins with a dot", 4, 5, [line(VENDOR, provenance(version=".1"))], ALONE)
+    case("statement/previous-not-digest", "previous is no digest", 4, 5, [line(VENDOR, provenance(previous="1.0"))], ALONE)
+    full = {"sequence": 2**64 - 1, "previous": "sha256:" + "0" * 64, "version": "1.0~rc+1_2-3"}
+    good("release", "the largest sequence, a previous, a version of every sign", provenance(**full))
+    bad("observation-unknown", "an unknown level of observation", internal + "observation", "seen")
+    bad("observation-missing", "no level of observation", internal + "observation", ...)
+    bad("control-unknown", "an unknown state of a control", internal + "controls.network", "partly")
+    bad("variable-number", "a variable that is no string", internal + "variables.TZ", 1)
+    bad("not-observed-environment", "not observed, with an environment", definition + "internalParameters",
+        V["predicate"]["buildDefinition"]["internalParameters"] | {"observation": "not-observed", "variables": {}})
+    absent = provenance(level="not-observed")
+    case("statement/not-observed-variables", "not observed, with variables", 4, 5,
+         [line(VENDOR, changed(absent, internal + "variables", {"TZ": "UTC"}))], policy(SIGNERS[0], rebuilders="none", observation=["isolated", "not-observed"]))
+    bad("listing-missing", "no source listing", dependency + "0", ...)
+    bad("listing-twice", "two source listings", definition + "resolvedDependencies", [*dependencies, dependencies[0]])
+    bad("lock-missing", "no lock", dependency + "1", ...)
+    bad("lock-twice", "two locks", definition + "resolvedDependencies", [*dependencies, dependencies[1]])
+    bad("lock-content", "the content of the lock is not of its digest", dependency + "1.content", base64.b64encode(b"another").decode())
+    bad("lock-without-content", "a lock without content", dependency + "1.content", ...)
+    bad("environment-twice", "two environments", definition + "resolvedDependencies", [*dependencies, dependencies[2]])
+    full_set = annotated(V)
+    good("annotated", "all that is written and not demanded", full_set)
+    full_list = full_set["predicate"]["buildDefinition"]["resolvedDependencies"]
+    bad("source-twice", "source twice", definition + "resolvedDependencies", [*full_list, full_list[0]])
+    good("other-dependency", "a dependency of another name",
+         changed(V, definition + "resolvedDependencies", [*dependencies, {"name": "compiler", "digest": {"sha1": "0" * 40}}]))
+    outputs = V["predicate"]["runDetails"]["byproducts"]
+    bad("outputs-missing", "no outputs among the byproducts", "predicate.runDetails.byproducts", [])
+    bad("outputs-twice", "outputs twice", "predicate.runDetails.byproducts", outputs * 2)
+    bad("builder-as-array", "the builder as an array in place of an object", "predicate.runDetails.builder", [VENDOR.builder])
+    bad("annotations-as-array", "annotations as an array in place of an object", dependency + "2.annotations", ["host", "builder"])
+    bad("builder-missing", "no builder id", "predicate.runDetails.builder", {})
+    case("statement/verdict-of-vendor", "a verdict by a vendor's key that does not parse", 4, 5,
+         [GOOD, line(VENDOR, changed(verdict(VENDOR), "predicate.buildOrder", ...))], ALONE)
+    case("statement/two-vendors-one-broken", "the second vendor's statement does not parse", 4, 5,
+         [GOOD, line(VENDOR2, changed(provenance(VENDOR2), "predicate", {}))], policy(SIGNERS[0], signer(VENDOR2, "vendor"), rebuilders="none"))
+
+
+bundles()
+envelopes()
+json_text()
+statements()
