@@ -1,7 +1,9 @@
 #!/bin/bash
 # A rebuild is blind: the order of events is read from strace, and a hostile recipe (fixtures/projects/hostile) that searches for the
 # published bytes, their digests, the bundle and the passphrase finds none of them. As root and as an ordinary user.
-cd "$(dirname "$0")/.." && . tests/lib.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
 need_root
 need bwrap python3 setpriv sha256sum strace
 use_countersign

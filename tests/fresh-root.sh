@@ -1,7 +1,9 @@
 #!/bin/bash
 # The README's two commands in a fresh Debian 12 with Rust, as a new user runs them: a root file system made by mmdebstrap, the Rust toolchain
 # copied in, the committed state cloned. Prints how long each takes. COUNTERSIGN_CACHE names a directory in which the root is kept between runs.
-cd "$(dirname "$0")/.." && . tests/lib.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
 need_root
 need cargo git mmdebstrap rustc tar unshare
 [ -z "$(git status --porcelain)" ] || echo "$name: note: what is not committed is not tested" >&2
@@ -10,6 +12,8 @@ cache=${COUNTERSIGN_CACHE:-$work}
 base=$cache/debian-12.tar
 fresh=$work/root
 mkdir -p "$cache" "$fresh"
+# All that follows writes below it, as root.
+[ -n "$work" ] && [ "$(realpath "$fresh")" != / ] || die "no scratch directory"
 
 began=$SECONDS
 if [ ! -e "$base" ]; then

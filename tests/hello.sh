@@ -1,7 +1,9 @@
 #!/bin/bash
 # GNU hello from Debian's source: attested by one user in one directory, rebuilt by another user in another directory under another umask,
 # time zone and locale; then with one byte changed in the source, in the output and in the recipe.
-cd "$(dirname "$0")/.." && . tests/lib.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
 need_root
 need apt-get dpkg-source python3 setpriv sha256sum ssh-keygen
 use_countersign

@@ -1,7 +1,9 @@
 #!/bin/bash
 # A bundle made by countersign is accepted by verifiers that share no code with it, and refused by them after a change: openssl,
 # securesystemslib, and cosign from Debian sid, which is unpacked, not installed.
-cd "$(dirname "$0")/.." && . tests/lib.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
 need openssl python3 apt-get dpkg-deb unshare
 use_countersign
 helper=$root/tests/interop.py
