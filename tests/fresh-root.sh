@@ -19,7 +19,7 @@ began=$SECONDS
 if [ ! -e "$base" ]; then
 	main_mirror >/dev/null
 	# Signed by Debian's own keys, from where this machine gets its packages.
-	expect 0 mmdebstrap --variant=minbase bookworm "$base.new" "deb $(main_mirror) bookworm main"
+	expect 0 mmdebstrap --variant=minbase --format=tar bookworm "$base.new" "deb $(main_mirror) bookworm main"
 	mv "$base.new" "$base"
 fi
 tar -C "$fresh" --numeric-owner -xf "$base"

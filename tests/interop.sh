@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib.sh
-need openssl python3 apt-get dpkg-deb unshare
+need openssl python3 apt-get dpkg-deb ssh-keygen unshare
 use_countersign
 helper=$root/tests/interop.py
 provenance=https://slsa.dev/provenance/v1
