@@ -1,7 +1,7 @@
 """Helps blind.sh.
 
     blind.py trace LOG SHELF OWN DIGEST     reads the log of `strace -f -y -e trace=%file,%process` around a rebuild and asserts that
-                                            - a sandbox was started, and nothing in it names a path below SHELF,
+                                            - the build ran in a sandbox, and no process of the sandbox names a path below SHELF in any call,
                                             - nothing below SHELF was opened before the last process of the sandbox had ended,
                                             - by then a file below OWN with DIGEST (hex) in it had been written,
                                             - something below SHELF was opened at last, or nothing was compared.
@@ -18,6 +18,8 @@ CALL = re.compile(r"(?:<\.\.\. )?(\w+)")
 # A path argument, with the directory that it is relative to where there is one.
 PATH = re.compile(r'(?:(?:\d+|AT_FDCWD)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
 OPENS = {"open", "openat", "openat2", "creat"}
+# What the hostile recipe runs.
+STEP = "search.py"
 STARTS = {"clone", "clone3", "fork", "vfork"}
 
 
@@ -34,6 +36,35 @@ def written(text, call):
     return []
 
 
+def call_of(text):
+    found = CALL.match(text)
+    return found.group(1) if found else ""
+
+
+def outside(calls):
+    """The processes and threads that are in no new namespace: the first, and what those have started without one. All others are in the
+    sandbox; they cannot be followed from parent to child, since a call in a process namespace returns a number that means nothing here."""
+    flags, children, isolated = {}, {}, set()
+    for pid, call, text in calls:
+        if call not in STARTS | {"unshare"}:
+            continue
+        # The flags of a call that was interrupted stand on its first line, the new process on its second.
+        flags[pid] = flags.get(pid, "") + text if "resumed>" in text else text
+        new = re.search(r"CLONE_NEW(USER|PID|NS)", flags[pid])
+        child = re.search(r"\) += (\d+)", text)
+        if new and call == "unshare":
+            isolated.add(pid)
+        elif child and not new:
+            children.setdefault(pid, []).append(child.group(1))
+    found, waiting = set(), [calls[0][0]]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found | isolated:
+            found.add(pid)
+            waiting += children.get(pid, [])
+    return found
+
+
 def trace(log, shelf, own, digest):
     kept = []
     for directory, _, names in os.walk(own):
@@ -44,38 +75,22 @@ def trace(log, shelf, own, digest):
     if not kept:
         sys.exit("no file of the rebuilder holds the digest that it found")
 
-    first_process = None
-    sandbox, starts = set(), {}
-    began = ended = opened = kept_at = None
     with open(log, encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
-            pid, text = LINE.match(line).groups()
-            first_process = first_process or pid
-            call = CALL.match(text)
-            call = call.group(1) if call else ""
-            # The flags of a call that was interrupted stand on its first line, the new process on its second.
-            if call in STARTS or call == "unshare":
-                starts[pid] = text if "resumed>" not in text else starts.get(pid, "") + text
-            isolates = call in STARTS | {"unshare"} and re.search(r"CLONE_NEW(USER|PID|NS)", starts[pid])
-            if isolates and began is None:
-                began = number
-            if isolates and call == "unshare" and pid != first_process:
-                sandbox.add(pid)
-            child = re.search(r"\) += (\d+)", text)
-            if call in STARTS and child and (pid in sandbox or isolates):
-                sandbox.add(child.group(1))
-            if pid in sandbox:
-                if shelf in text:
-                    sys.exit(f"the sandbox knows of the published files, line {number}: {line}")
-                if text.startswith(("+++ exited", "+++ killed")):
-                    ended = number
-            if call in OPENS and opened is None and any(f"{path}/".startswith(f"{shelf}/") for path in paths(text)):
-                opened = number
-            if kept_at is None and any(path in kept for path in written(text, call)):
-                kept_at = number
-    print(f"sandbox from line {began} to {ended}, own digests in line {kept_at}, first published file in line {opened}")
-    if began is None or ended is None:
-        sys.exit("no sandbox was started, or it did not end")
+        calls = [(pid, call_of(text), text) for pid, text in (LINE.match(line).groups() for line in file)]
+    sandbox = {pid for pid, _, _ in calls} - outside(calls)
+    began = ended = opened = kept_at = None
+    for number, (pid, call, text) in enumerate(calls, 1):
+        if pid in sandbox:
+            began, ended = began or number, number
+            if shelf in text:
+                sys.exit(f"the sandbox knows of the published files, line {number}: {text}")
+        if call in OPENS and opened is None and any(f"{path}/".startswith(f"{shelf}/") for path in paths(text)):
+            opened = number
+        if kept_at is None and any(path in kept for path in written(text, call)):
+            kept_at = number
+    print(f"sandbox: {len(sandbox)} processes, lines {began} to {ended}; own digests: line {kept_at}; first published file: line {opened}")
+    if not any(pid in sandbox and call == "execve" and STEP in text for pid, call, text in calls):
+        sys.exit("the build's step was not seen in a sandbox")
     if opened is None:
         sys.exit("no published file was opened")
     if opened < ended:
