@@ -23,7 +23,7 @@ python3 "$helper" listen "$work/listen" &
 listener=$!
 cleanup() {
 	kill $listener 2>/dev/null || true
-	rm -rf "$work"
+	rm -rf --one-file-system "$work"
 }
 for _ in $(seq 100); do [ -e "$work/listen/peers" ] || sleep 0.1; done
 [ -e "$work/listen/peers" ] || die "the listener did not start"

@@ -26,7 +26,8 @@ need_root() {
 # A scratch directory that other users can read, removed at the end.
 work=$(mktemp -d)
 chmod 755 "$work"
-cleanup() { rm -rf "$work"; }
+# Never into what may still be mounted there.
+cleanup() { rm -rf --one-file-system "$work"; }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
