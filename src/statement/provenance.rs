@@ -380,5 +380,4 @@ struct PeekDefinition {
 }
 
 #[cfg(test)]
-#[path = "provenance_tests.rs"]
 pub(crate) mod tests;

@@ -71,7 +71,7 @@ pub(super) fn envelopes<'b>(bytes: &[u8], bundle: &'b Bundle<'_>, notes: &mut No
     if found.all.is_empty() {
         return Err((Answer::Broken, "the bundle holds no envelope".into()));
     }
-    let says = format!("{} envelopes, {} other lines", found.all.len(), found.malformed);
+    let says = format!("envelopes: {}, lines ignored: {}", found.all.len(), found.malformed);
     Ok((found, says))
 }
 
@@ -162,7 +162,7 @@ pub(super) fn signatures<'b>(
             return Err((Answer::Refused, "no vendor of the policy signed anything in the bundle".into()));
         }
     }
-    let says = format!("{} envelopes by {} signers of the policy", signed.len(), have.len());
+    let says = format!("envelopes by signers of the policy: {}, signers: {}", signed.len(), have.len());
     Ok((signed, says))
 }
 
@@ -201,6 +201,6 @@ pub(super) fn statements(signed: &[Signed<'_>], policy: &Policy, notes: &mut Not
             Err(err) => notes.add(format!("line {} by {names} is ignored: {err}", entry.line)),
         }
     }
-    let says = format!("{} provenance, {} verdicts", evidence.provenances.len(), evidence.verdicts.len());
+    let says = format!("provenance: {}, verdicts: {}", evidence.provenances.len(), evidence.verdicts.len());
     Ok((evidence, says))
 }

@@ -164,7 +164,7 @@ fn limits<'a>(question: &Question<'a>) -> Found<Bundle<'a>> {
         return Err((Answer::Broken, format!("the policy is longer than {} bytes", policy::MAX_POLICY)));
     }
     let bundle = Bundle::parse(question.bundle).map_err(|err| (Answer::Broken, err.to_string()))?;
-    let size = format!("{} lines, {} bytes", bundle.lines().count(), question.bundle.len());
+    let size = format!("lines: {}, bytes: {}", bundle.lines().count(), question.bundle.len());
     Ok((bundle, size))
 }
 
@@ -173,7 +173,7 @@ fn read_policy(bytes: &[u8]) -> Found<Policy> {
     let text = std::str::from_utf8(bytes).map_err(|_| (Answer::Usage, "the policy is not UTF-8".to_owned()))?;
     let policy = Policy::parse(text).map_err(|err| (Answer::Usage, err.to_string()))?;
     let count = |role| policy.signers().iter().filter(|signer| signer.role == role).count();
-    let says = format!("{} vendors, {} rebuilders", count(Role::Vendor), count(Role::Rebuilder));
+    let says = format!("vendors: {}, rebuilders: {}", count(Role::Vendor), count(Role::Rebuilder));
     Ok((policy, says))
 }
 
@@ -205,7 +205,7 @@ fn roles_and_builders<'e>(evidence: &'e Evidence, policy: &Policy, notes: &mut N
         return Err((Answer::Refused, why.unwrap_or_else(|| "no vendor of the policy signed provenance".into())));
     }
     against.into_iter().for_each(|why| notes.add(why));
-    let says = format!("{} statements by vendors", claims.len());
+    let says = format!("provenance by vendors: {}", claims.len());
     Ok((claims, says))
 }
 
@@ -224,7 +224,7 @@ fn release_identity<'e>(claims: Vec<Claim<'e>>, expected: &Expected) -> Found<Ve
     }
     let says = match (&expected.product, &expected.version) {
         (None, None) => "not asked for".to_owned(),
-        _ => format!("{} statements fit", fitting.len()),
+        _ => format!("provenance of that release: {}", fitting.len()),
     };
     Ok((fitting, says))
 }
@@ -241,9 +241,8 @@ fn conclude(trial: Trial<'_>, report: &mut Report) -> Result<Verified, Answer> {
     report.step(8, files.map(|says| ((), says)).map_err(|why| (Answer::Differs, why)))?;
     report.opinions = opinions;
     report.step(9, Ok(((), rebuilds)))?;
-    // Something against it is never "pending: nothing against it", so step 11 is carried out whatever step 10 says.
-    let short = if dissent.is_err() { Answer::Refused } else { Answer::Pending };
-    let thresholds = report.step(10, thresholds.map(|says| ((), says)).map_err(|why| (short, why)));
+    // "Pending" means that nothing is against it, so step 11 is carried out too, and its answer goes before that of step 10.
+    let thresholds = report.step(10, thresholds.map(|says| ((), says)).map_err(|why| (Answer::Pending, why)));
     report.step(11, dissent.map(|says| ((), says)).map_err(|why| (Answer::Refused, why)))?;
     thresholds?;
     Ok(Verified { release: order.release.clone(), order: claim.said.order, source: order.source, manifests })

@@ -1,13 +1,15 @@
 //! Tests of `verify`, each yes with its tampered twins.
 
+mod dissent;
+mod trees;
+
 use super::*;
 use crate::bundle::Blob;
 use crate::digest::{self, TreeDigest, Wanted};
 use crate::envelope::Envelope;
 use crate::signature::PublicKey;
 use crate::statement::provenance::tests::{sample, subject, word};
-use crate::statement::{Observation, Supersedes, Verdict, VerdictKind};
-use crate::tree::{Entry, Node, TreeKind};
+use crate::statement::{Observation, Verdict, VerdictKind};
 use ed25519_dalek::{Signer as _, SigningKey};
 
 const HELLO: &[u8] = b"hello";
@@ -379,6 +381,24 @@ fn step_10_distinct_keys_and_attributes_for_each_file() {
 }
 
 #[test]
+fn of_several_names_the_one_with_most_support() {
+    let both = [subject("out/1", HELLO), subject("out/2", HELLO)];
+    let of = |seed, subjects: &[crate::statement::Subject]| {
+        line(&Provenance { subjects: subjects.to_vec(), ..built(seed) }, seed)
+    };
+    let lines = vec![of(VENDOR, &both), of(R1, &both), of(R2, &both[1..]), of(4, &both[..1])];
+    let mut question = ask(lines, "rebuilders = 2\norganisations = 2");
+    question.policy = format!("{}{}", signer("r4", 4, "rebuilder", "organisation = \"One\""), question.policy);
+    question.yes();
+    assert_eq!(question.report().items[0].subject.as_deref(), Some("out/2"));
+    question.expected.subject = Some(TreePath::from_escaped("out/1").unwrap());
+    question.says("Pending", 10, "1 of 2 organisations");
+    question.expected.subject = None;
+    question.lines.remove(2);
+    question.says("Pending", 10, "1 of 2 organisations");
+}
+
+#[test]
 fn two_vendors() {
     let second = signer("second", 4, "vendor", "");
     let mut question = ask(vec![own(VENDOR), own(4)], "vendor = 2\nrebuilders = \"none\"");
@@ -392,99 +412,14 @@ fn two_vendors() {
     question.says("Pending", 10, "1 of 2 vendors");
     question.lines.push(line(&release("1.1", 4), 4));
     question.says("Pending", 10, "1 of 2 vendors");
-    let broken =
-        String::from_utf8(own(STRANGER)).unwrap().replace(&key(STRANGER).1.fingerprint(), &key(4).1.fingerprint());
-    question.lines = vec![own(VENDOR), broken.into_bytes()];
-    question.says("Broken", 4, "the key of second");
-}
-
-#[test]
-fn step_11_dissent() {
-    let require = "rebuilders = 1";
-    let against = |verdict: &Verdict, seed| ask(vec![own(VENDOR), own(R1), sign(verdict.encode(), seed)], require);
-    against(&dissent(R2), R2).says("Refused", 11, "not reproduced by r2");
-    against(&dissent(R1), R1).says("Refused", 11, "not reproduced by r1");
-    let elsewhere = Some(TreeDigest::from_bytes([7; 32]));
-    let same: Vec<(&str, Verdict)> = vec![
-        (
-            "compared with another statement of the vendor",
-            Verdict { reference: PayloadDigest::from_bytes([1; 32]), ..dissent(R2) },
-        ),
-        ("misnames the reference's environment", Verdict { reference_environment: elsewhere, ..dissent(R2) }),
-        (
-            "the vendor's other environment",
-            Verdict { reference_environment: elsewhere, rebuild_environment: elsewhere, ..dissent(R2) },
-        ),
-        ("other name", Verdict { subjects: vec![subject("x", b"x"), subject("y", HELLO)], ..dissent(R2) }),
-    ];
-    for (what, verdict) in same {
-        let report = against(&verdict, R2).report();
-        assert_eq!(report.answer, Answer::Refused, "{what}");
-        assert_eq!(report.opinions[0].effect, Effect::Veto, "{what}");
-    }
-    let other_order = crate::digest::OrderDigest::from_bytes([0; 32]);
-    let no_dissent: Vec<(&str, Verdict, u8, Option<Effect>)> = vec![
-        ("by a stranger", dissent(R2), STRANGER, None),
-        ("by the vendor", dissent(R2), VENDOR, None),
-        ("for another's builder", dissent(R1), R2, None),
-        ("another order", Verdict { order: other_order, ..dissent(R2) }, R2, None),
-        (
-            "other bytes",
-            Verdict { subjects: vec![subject("out/hello", b"x")], ..dissent(R2) },
-            R2,
-            Some(Effect::OtherFiles),
-        ),
-        ("elsewhere", Verdict { rebuild_environment: elsewhere, ..dissent(R2) }, R2, Some(Effect::OtherEnvironment)),
-        ("nowhere", Verdict { rebuild_environment: None, ..dissent(R2) }, R2, Some(Effect::OtherEnvironment)),
-        ("inconclusive", Verdict { kind: VerdictKind::Inconclusive, ..dissent(R2) }, R2, Some(Effect::Explains)),
-        ("reproduced", Verdict { kind: VerdictKind::Reproduced, ..dissent(R2) }, R2, Some(Effect::Explains)),
-    ];
-    for (what, verdict, seed, effect) in no_dissent {
-        let report = against(&verdict, seed).report();
-        assert!(matches!(report.answer, Answer::Yes(_)), "{what}: {report:#?}");
-        assert_eq!(report.opinions.first().map(|opinion| opinion.effect), effect, "{what}");
-    }
-    // Two are needed: the same one twice is one.
-    let mut question = ask(with(all(), sign(dissent(R2).encode(), R2)), "rebuilders = 2\nvetoes = 2");
-    question.yes();
-    question.lines.push(sign(Verdict { runs: 2, ..dissent(R2) }.encode(), R2));
-    question.yes();
-    question.lines.push(sign(dissent(R1).encode(), R1));
-    question.says("Refused", 11, "r1, r2");
-    // Something against it is not "pending".
-    ask(vec![own(VENDOR), sign(dissent(R2).encode(), R2)], require).says("Refused", 10, "not reproduced by r2");
-}
-
-#[test]
-fn dissent_is_taken_back_by_its_own_key_and_by_name() {
-    let payload = dissent(R2).encode();
-    let replace = |of: PayloadDigest, seed: u8| Verdict {
-        kind: VerdictKind::Reproduced,
-        supersedes: Some(Supersedes { payload: of, reason: "bad disk".into() }),
-        ..dissent(seed)
+    let naming = |seed: u8| {
+        let text = String::from_utf8(own(STRANGER)).unwrap();
+        text.replace(&key(STRANGER).1.fingerprint(), &key(seed).1.fingerprint()).into_bytes()
     };
-    let base = with(all(), sign(payload.clone(), R2));
-    let case = |later: &Verdict, seed: u8| ask(with(base.clone(), sign(later.encode(), seed)), "rebuilders = 2");
-    case(&replace(digest_of(&payload), R2), R2).yes();
-    for (what, later, seed) in [
-        ("another key", replace(digest_of(&payload), R1), R1),
-        ("another key for its builder", replace(digest_of(&payload), R2), R1),
-        ("another builder", replace(digest_of(&payload), R1), R2),
-        ("another payload", replace(PayloadDigest::from_bytes([0; 32]), R2), R2),
-        ("no name", Verdict { kind: VerdictKind::Reproduced, ..dissent(R2) }, R2),
-        (
-            "another order",
-            Verdict { order: crate::digest::OrderDigest::from_bytes([0; 32]), ..replace(digest_of(&payload), R2) },
-            R2,
-        ),
-        ("dissent itself", Verdict { kind: VerdictKind::NotReproduced, ..replace(digest_of(&payload), R2) }, R2),
-    ] {
-        assert_eq!(case(&later, seed).report().answer, Answer::Refused, "{what}");
-    }
-    // The one that replaces may be replaced in turn; the first stays replaced.
-    let second = Verdict { kind: VerdictKind::NotReproduced, ..replace(digest_of(&payload), R2) }.encode();
-    let third = replace(digest_of(&second), R2).encode();
-    ask(with(with(base, sign(second, R2)), sign(third, R2)), "rebuilders = 2").yes();
+    question.lines = vec![own(VENDOR), naming(VENDOR)];
+    question.says("Pending", 10, "1 of 2 vendors");
+    question.lines = vec![own(VENDOR), naming(4)];
+    question.says("Broken", 4, "the key of second");
 }
 
 #[test]
@@ -544,75 +479,7 @@ fn strangers_cannot_use_up_the_tries() {
         (says, notes.lines.iter().any(|note| note.contains("was not tried")))
     };
     // Those that name their key are found without a try.
-    assert_eq!(signers(0), ("2 envelopes by 2 signers of the policy".into(), true));
-    assert_eq!(signers(12), ("2 envelopes by 2 signers of the policy".into(), true));
-    assert_eq!(signers(16), ("3 envelopes by 3 signers of the policy".into(), false));
-}
-
-fn output_tree(mode: u32, link: &[u8]) -> Tree {
-    let path = |text: &str| TreePath::from_escaped(text).unwrap();
-    let file = |name: &str, perm: u32, bytes: &[u8]| Entry {
-        path: path(name),
-        node: Node::File { perm, content: digest::content(bytes, Wanted::SUBJECT) },
-    };
-    let entries = vec![
-        Entry { path: path("out"), node: Node::Dir { perm: 0o755 } },
-        file("out/a", 0o644, b"a"),
-        file("out/hello", mode, HELLO),
-        Entry { path: path("out/l"), node: Node::Link { target: link.into() } },
-    ];
-    Tree::new(TreeKind::Output, entries).unwrap()
-}
-
-#[test]
-fn a_whole_tree_with_modes_and_links() {
-    let tree = output_tree(0o755, b"hello");
-    let of_tree = |seed| Provenance { outputs: tree.digest(), ..built(seed) };
-    let lines = vec![line(&of_tree(VENDOR), VENDOR), line(&of_tree(R1), R1)];
-    let mut question = ask(lines.clone(), "rebuilders = 1");
-    let under_test = |tree: Tree| Some(TreeUnderTest { shown: "dir".into(), tree });
-    question.tree = under_test(tree.clone());
-    question.yes();
-    question.files.clear();
-    question.yes();
-    assert_eq!(question.report().items[0].subject, None);
-    for (other, why) in [
-        (output_tree(0o4755, b"hello"), "out/hello has mode 104755, signed is 100755"),
-        (output_tree(0o755, b"a"), "out/l has other bytes"),
-        (Tree::new(TreeKind::Output, tree.entries()[..3].to_vec()).unwrap(), "out/l is missing"),
-        (Tree::new(TreeKind::Output, vec![]).unwrap(), "out is missing, out/a is missing"),
-    ] {
-        question.tree = under_test(other);
-        question.lines = lines.clone();
-        question.says("Differs", 8, "no listing to say what differs");
-        question.lines.push(Blob::listing(&tree.listing()).to_line());
-        question.says("Differs", 8, why);
-    }
-    // A source tree's digest is another one.
-    question.tree = under_test(Tree::new(TreeKind::Source, tree.entries().to_vec()).unwrap());
-    question.says("Differs", 8, "");
-    // Equal files in a tree with other modes are a rebuild of the files, not of the tree.
-    let modes = Provenance { outputs: output_tree(0o700, b"hello").digest(), ..built(R1) };
-    let mut question = ask(vec![lines[0].clone(), line(&modes, R1)], "rebuilders = 1");
-    question.yes();
-    question.tree = under_test(tree.clone());
-    question.says("Pending", 10, "dir: 0 of 1 rebuilders");
-    // A listing that says other than the subjects is not believed.
-    let lying = Provenance { subjects: vec![subject("out/a", b"a"), subject("out/hello", b"x")], ..of_tree(VENDOR) };
-    let mut question = ask(vec![line(&lying, VENDOR)], "rebuilders = \"none\"");
-    (question.files, question.tree) = (vec![], under_test(tree.clone()));
-    question.says("Differs", 8, "not those of the signed tree");
-    // Dissent about the tree concerns the tree and not the file.
-    let about_tree = Verdict {
-        subjects: vec![crate::statement::Subject {
-            name: TreePath::from_escaped("outputs").unwrap(),
-            sha256: digest::Sha256::from_bytes(*tree.digest().as_bytes()),
-            blake3: None,
-        }],
-        ..dissent(R2)
-    };
-    let mut question = ask(with(lines, sign(about_tree.encode(), R2)), "rebuilders = 1");
-    question.yes();
-    question.tree = under_test(tree);
-    question.says("Refused", 11, "dir: not reproduced by r2");
+    assert_eq!(signers(0), ("envelopes by signers of the policy: 2, signers: 2".into(), true));
+    assert_eq!(signers(12), ("envelopes by signers of the policy: 2, signers: 2".into(), true));
+    assert_eq!(signers(16), ("envelopes by signers of the policy: 3, signers: 3".into(), false));
 }

@@ -206,11 +206,11 @@ impl<'e> Court<'_, 'e> {
         Trial {
             claim: first.clone(),
             files: match differing.is_empty() {
-                true => Ok(format!("{} of {0} are what was signed", items.len())),
-                false => Err(differing.join("; ")),
+                true => Ok("all are what was signed".into()),
+                false => Err(some(differing, "; ")),
             },
             rebuilds: match items.iter().map(|item| item.rebuilds.len()).min() {
-                Some(least) => format!("{least} that count"),
+                Some(least) => format!("of each at least: {least}"),
                 None => "none".into(),
             },
             thresholds: thresholds(&items),
@@ -461,10 +461,15 @@ fn first_differences(signed: &[Line], under_test: &TreeUnderTest) -> String {
             _ => None,
         })
         .collect();
-    let more = differences.len().saturating_sub(SHOWN_DIFFERENCES);
-    let mut text = differences.into_iter().take(SHOWN_DIFFERENCES).collect::<Vec<_>>().join(", ");
+    some(differences, ", ")
+}
+
+/// The first of many.
+fn some(all: Vec<String>, between: &str) -> String {
+    let more = all.len().saturating_sub(SHOWN_DIFFERENCES);
+    let mut text = all.into_iter().take(SHOWN_DIFFERENCES).collect::<Vec<_>>().join(between);
     if more > 0 {
-        text += &format!(", and {more} more");
+        text += &format!("{between}and {more} more");
     }
     text
 }

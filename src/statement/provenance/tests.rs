@@ -1,4 +1,4 @@
-//! Tests of `provenance.rs`, beside it because of their length.
+//! Tests of `provenance.rs`.
 
 use super::super::tests::tampered;
 use super::super::{Release, Statement, Word};
@@ -104,6 +104,12 @@ fn what_other_tools_may_add_and_what_nobody_may() {
     ] {
         assert_eq!(read(from, to).as_ref(), Ok(&good), "{to}");
     }
+    let lock = sample().order.lock;
+    let blake3 = digest::content(lock.as_bytes(), Wanted::SUBJECT).blake3.unwrap();
+    let with_blake3 =
+        |hex: &str| read(r#""name":"lock","digest":{"#, &format!(r#""name":"lock","digest":{{"blake3":"{hex}","#));
+    assert_eq!(with_blake3(&blake3.to_string()).as_ref(), Ok(&good));
+    assert!(matches!(with_blake3(&"00".repeat(32)), Err(StatementError::Entry("lock", _))), "every digest must agree");
     let upper = digest::sha256(b"a").to_string();
     assert_eq!(read(&upper, &upper.to_uppercase()).as_ref(), Ok(&good));
 
