@@ -55,6 +55,11 @@ pub fn print_pretty<T: Serialize>(value: &T) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
 }
 
+/// A value as part of another document.
+pub fn value<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
+}
+
 /// Any JSON value, for fields that are carried and not read.
 pub type Value = serde_json::Value;
 
