@@ -6,7 +6,7 @@
 use crate::digest::{Content, Sha256, Sha256Hasher, TreeDigest, Wanted};
 use crate::environment::{Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
 use crate::path::TreePath;
-use crate::recipe::{Epoch, Recipe};
+use crate::recipe::{self, Epoch, Recipe};
 use crate::sandbox::{self, Ran, SandboxError};
 use crate::scan::{self, ScanError};
 use crate::source::{self, Source, SourceError};
@@ -60,6 +60,9 @@ pub enum BuildError {
         /// Files that the build did make, some of them.
         made: Vec<TreePath>,
     },
+    /// A socket below a root: whoever listens there could be talked to from inside.
+    #[error("there is a socket below the roots: /{0}")]
+    Socket(TreePath),
     /// The environment changed while the build ran.
     #[error("the environment changed during the build: {}", .0.display())]
     EnvironmentChanged(PathBuf),
@@ -174,28 +177,23 @@ impl Plan {
         self.recipe.is_output(path)
     }
 
+    /// Refuses a source that holds an output already: a build could leave it as it is.
+    pub fn nothing_stale(&self) -> Result<(), BuildError> {
+        match self.tree.entries().iter().find(|entry| self.is_output(&entry.path)) {
+            Some(stale) => Err(BuildError::Stale(stale.path.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Exactly the variables that the steps get.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<String, String> =
-            FIXED.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            recipe::FIXED.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         variables.insert("SOURCE_DATE_EPOCH".to_owned(), self.epoch.to_string());
         variables.extend(self.recipe.env.clone());
         variables
     }
 }
-
-/// The variables that every build gets, beside `SOURCE_DATE_EPOCH`.
-const FIXED: [(&str, &str); 9] = [
-    ("HOME", "/home/build"),
-    ("LANG", "C.UTF-8"),
-    ("LC_ALL", "C.UTF-8"),
-    ("LOGNAME", "build"),
-    ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
-    ("SHELL", "/bin/sh"),
-    ("TMPDIR", "/tmp"),
-    ("TZ", "UTC"),
-    ("USER", "build"),
-];
 
 /// Whether the steps run in the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,14 +222,6 @@ pub struct Built {
 }
 
 impl Built {
-    /// The regular files, which are the subjects of a statement.
-    pub fn files(&self) -> impl Iterator<Item = (&TreePath, &Content)> {
-        self.outputs.entries().iter().filter_map(|entry| match &entry.node {
-            Node::File { content, .. } => Some((&entry.path, content)),
-            _ => None,
-        })
-    }
-
     /// The controls, as a statement has them.
     pub fn controls(&self) -> BTreeMap<String, Control> {
         let state = |word: &String| if word == "enforced" { Control::Enforced } else { Control::NotEnforced };
@@ -243,18 +233,27 @@ impl Built {
         self.work.build_dir()
     }
 
-    /// Copies the outputs to a new directory, exactly as they were recorded.
+    /// Copies the outputs to a new directory, exactly as they were recorded. With a setuid or setgid file among them the directory is
+    /// closed to others: a recipe of somebody else's must not leave a root shell on the reviewer's disk.
     pub fn export(&self, to: &Path) -> Result<(), BuildError> {
-        Ok(source::export(&self.work.build_dir(), &self.outputs, to)?)
+        let special = |node: &Node| matches!(node, Node::File { perm, .. } if perm & 0o6000 != 0);
+        let open = !self.outputs.entries().iter().any(|entry| special(&entry.node));
+        Ok(source::export(&self.work.build_dir(), &self.outputs, to, if open { 0o755 } else { 0o700 })?)
     }
+}
+
+/// The regular files of an output tree, which are the subjects of a statement.
+pub fn files(outputs: &Tree) -> impl Iterator<Item = (&TreePath, &Content)> {
+    outputs.entries().iter().filter_map(|entry| match &entry.node {
+        Node::File { content, .. } => Some((&entry.path, content)),
+        _ => None,
+    })
 }
 
 /// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
 /// it comes.
 pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
-    if let Some(stale) = plan.tree.entries().iter().find(|entry| plan.is_output(&entry.path)) {
-        return Err(BuildError::Stale(stale.path.clone()));
-    }
+    plan.nothing_stale()?;
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;
@@ -280,6 +279,11 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
     };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut fingerprint: Fingerprint = plan.host.fingerprint(threads, &mut |_, _| {})?;
+    if isolation == Isolation::Sandbox
+        && let Some(socket) = socket(fingerprint.listing())
+    {
+        return Err(BuildError::Socket(socket));
+    }
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
             sandbox::own_build_dir(&dir)?;
@@ -291,12 +295,19 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
-    let outputs = outputs(plan, &dir)?;
+    let outputs = self::outputs(plan, &dir)?;
     let log = (size, hasher.finish());
     Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
 }
 
-fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
+/// A Unix socket that stands on a read-only mount can still be connected to, from any network namespace.
+fn socket(listing: &str) -> Option<TreePath> {
+    let line = listing.lines().find(|line| line.starts_with("14"))?;
+    TreePath::from_escaped(line.splitn(4, ' ').nth(3)?).ok()
+}
+
+/// The outputs that stand in a directory, as the recipe names them.
+pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
     let recipe = &plan.recipe;
     let wanted = |path: &TreePath, is_dir: bool| {
         recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))

@@ -109,7 +109,16 @@ impl Envelope {
 
     /// One line of a bundle, without its line feed.
     pub fn to_line(&self) -> Vec<u8> {
-        json::print(&Wire {
+        json::print(&self.wire())
+    }
+
+    /// The same, to be put into another document.
+    pub fn to_json(&self) -> json::Value {
+        json::value(&self.wire())
+    }
+
+    fn wire(&self) -> Wire<'_> {
+        Wire {
             payload_type: PAYLOAD_TYPE.into(),
             payload: STANDARD.encode(&self.payload).into(),
             signatures: self
@@ -117,7 +126,7 @@ impl Envelope {
                 .iter()
                 .map(|s| WireSignature { keyid: s.keyid.clone(), sig: STANDARD.encode(s.sig) })
                 .collect(),
-        })
+        }
     }
 
     /// The payload's bytes, **not verified**: for showing what is claimed.

@@ -18,6 +18,19 @@ pub const FILE_NAME: &str = "countersign.toml";
 /// `SOURCE_DATE_EPOCH` where the recipe gives none: 1980-01-01, the earliest time that a zip archive can hold.
 pub const DEFAULT_EPOCH: u64 = 315_532_800;
 
+/// The variables that every build gets, beside `SOURCE_DATE_EPOCH`.
+pub const FIXED: [(&str, &str); 9] = [
+    ("HOME", "/home/build"),
+    ("LANG", "C.UTF-8"),
+    ("LC_ALL", "C.UTF-8"),
+    ("LOGNAME", "build"),
+    ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+    ("SHELL", "/bin/sh"),
+    ("TMPDIR", "/tmp"),
+    ("TZ", "UTC"),
+    ("USER", "build"),
+];
+
 /// A recipe that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Recipe {
@@ -270,6 +283,13 @@ fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
             return Err(wrong("build.env sets SOURCE_DATE_EPOCH; the key source-date-epoch does that"));
         }
     }
+    // Statements are JSON, and readers that ignore case would take two such names for one.
+    let names: Vec<&str> = FIXED.iter().map(|(name, _)| *name).chain(build.env.keys().map(String::as_str)).collect();
+    for key in build.env.keys() {
+        if let Some(other) = names.iter().find(|name| **name != key && name.eq_ignore_ascii_case(key)) {
+            return Err(wrong(format!("build.env: {key:?} and {other:?} differ only in case")));
+        }
+    }
     if source.strip > 8 {
         return Err(wrong("source.strip is more than 8"));
     }
@@ -357,6 +377,8 @@ kind = "host"
             ("[[\"make\", \"all\"]]", "[[]]", None, "empty step"),
             ("[\"out/**\"]", "[]", None, "shows nothing"),
             ("[\"out/**\"]", "[\"../x\"]", None, "not a relative path"),
+            ("CFLAGS", "Path", None, "differ only in case"),
+            ("CFLAGS = \"-O2\"", "a = \"\", A = \"\"", None, "differ only in case"),
             ("CFLAGS", "SOURCE_DATE_EPOCH", None, "source-date-epoch does that"),
             ("1700000000", "\"now\"", None, "nor \"git\""),
             ("1700000000", "-1", Some(11), "seconds since 1970"),

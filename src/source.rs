@@ -144,10 +144,14 @@ impl Source {
 }
 
 /// Copies the entries of an output tree, as it was scanned from the directory `from`, to the new directory `to`, with exact permission
-/// bits; every byte is hashed again on its way.
-pub fn export(from: &Path, tree: &Tree, to: &Path) -> Result<(), SourceError> {
-    std::fs::create_dir(to).map_err(|err| SourceError::io("create", to, err))?;
+/// bits; every byte is hashed again on its way. `to` itself gets the permission bits `mode`, from the first moment on.
+pub fn export(from: &Path, tree: &Tree, to: &Path, mode: u32) -> Result<(), SourceError> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let fail = |err| SourceError::io("create", to, err);
+    std::fs::DirBuilder::new().mode(mode).create(to).map_err(fail)?;
     let result = (|| {
+        // The umask may have taken some of them.
+        std::fs::set_permissions(to, std::fs::Permissions::from_mode(mode)).map_err(fail)?;
         let writer = Writer::new(tree, to, from, None)?;
         writer.directories()?;
         writer.files_from_directory()?;

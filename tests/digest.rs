@@ -84,7 +84,7 @@ fn a_file_has_two_digests_and_a_tree_one() {
     let id = lines[1].strip_prefix("gitTree:").unwrap();
     assert_eq!(lines[2], format!("swhid:swh:1:dir:{id}"));
     let json: serde_json::Value = serde_json::from_str(&good(dir.path(), &["--git", "--json"])).unwrap();
-    assert_eq!(json["schema"], "urn:countersign:json:digest:v1");
+    assert_eq!(json["schema"], "urn:countersign:schema:digest:v1");
     assert_eq!(json["tree"]["gitTree"], id);
     assert_eq!(format!("sha256:{}", json["tree"]["sha256"].as_str().unwrap()), lines[0]);
     let json: serde_json::Value = serde_json::from_str(&good(&file, &["--json"])).unwrap();

@@ -128,7 +128,7 @@ fn notes(excluded: &[TreePath], by_default: bool, folding: &[(TreePath, TreePath
 
 /// Paths left out that are named one by one.
 const SHOWN: usize = 20;
-const SCHEMA: &str = "urn:countersign:json:digest:v1";
+const SCHEMA: &str = "urn:countersign:schema:digest:v1";
 
 fn listing(tree: &Tree) {
     let text = tree.listing();

@@ -199,6 +199,14 @@ fn show(args: Show) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
+/// Reads a file with one public key line.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+    read_public(path, &crate::fs::read(path, MAX_PUBLIC)?)
+}
+
+/// Longest file with a public key, in bytes.
+const MAX_PUBLIC: u64 = 16 << 10;
+
 fn read_public(path: &Path, bytes: &[u8]) -> Result<PublicKey, Failure> {
     let text = std::str::from_utf8(bytes).map_err(|_| BadKey::Malformed);
     text.and_then(|text| text.parse::<PublicKey>())

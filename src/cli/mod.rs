@@ -12,6 +12,7 @@ mod passphrase;
 mod reference;
 
 pub mod attest;
+pub mod bundle;
 pub mod compare;
 pub mod digest;
 pub mod init;
@@ -64,6 +65,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Make and check policies
     Policy(policy::Args),
+    /// Take bundles apart for other tools
+    Bundle(bundle::Args),
 }
 
 /// Parses the command line and runs it.
@@ -90,6 +93,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Policy(args) => policy::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
     }
 }
 

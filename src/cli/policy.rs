@@ -29,8 +29,8 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  countersign policy init --vendor vendor.pub --rebuilder one.pub --rebuilder two.pub --rebuilders 2 -o policy.toml
-  countersign policy init --vendor vendor.pub --rebuilders none -o policy.toml")]
+  countersign policy init --vendor v.pub --rebuilder a.pub --rebuilder b.pub --rebuilders 2 -o p.toml
+  countersign policy init --vendor v.pub --rebuilders none -o p.toml")]
 struct Init {
     /// A vendor's public key
     #[arg(long, value_name = "K.pub", required = true)]

@@ -26,12 +26,18 @@ use std::path::{Path, PathBuf};
 /// policy, which is yours: nothing in the bundle can change it. No network is used, and nothing from the bundle is run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 yes; 1 a file differs from what was signed; 2 command line or policy; 3 refused by the policy; 4 the evidence is
-broken; 7 a file could not be read; 8 nothing against it, but not enough signatures or rebuilds yet.
+Exit codes:
+  0  yes
+  1  a file differs from what was signed
+  2  the command line or the policy is wrong
+  3  the evidence is sound and the policy refuses it
+  4  the evidence is broken
+  7  a file could not be read
+  8  pending: nothing against it, not enough signatures or rebuilds yet
 
 Examples:
   countersign verify hello-1.0 --bundle hello.intoto.jsonl --policy policy.toml
-  countersign verify setup.bin --bundle B --policy P --product hello --version 1.1 --as out/setup.bin
+  countersign verify a.bin --bundle B --policy P --version 1.1 --as out/a.bin
   countersign verify --tree unpacked/ --bundle B --policy P --json")]
 pub struct Args {
     /// The files

@@ -106,6 +106,7 @@ fn explained_with_warnings() {
     let text = policy("rebuilders = 1\njurisdictions = 1").replace("\"Two\"", "\"Example AG\"\nbuilders = [\"b\"]");
     let text = text.replace("\"One\"", "\"One\"\nbuilders = [\"b\"]");
     let says = Policy::parse(&text).unwrap().explain().join("\n");
+    assert!(says.contains("1 of these rebuilders built the same bytes from the same source: r1\n"), "{says}");
     for part in ["r2 is of a vendor's", "r2 has no jurisdiction", "r1 and r2 share the builder b"] {
         assert!(says.contains(part), "{says}");
     }

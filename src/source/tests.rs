@@ -126,13 +126,13 @@ fn outputs_keep_every_bit() {
     let tree = scan::tree(from.path(), &options).unwrap().tree;
     let scratch = tempfile::tempdir().unwrap();
     let to = scratch.path().join("out");
-    export(from.path(), &tree, &to).unwrap();
+    export(from.path(), &tree, &to, 0o755).unwrap();
     assert_eq!(scan::tree(&to, &options).unwrap().tree, tree);
     assert_eq!(metadata(to.join("a/run")).unwrap().mode() & 0o7777, 0o4751);
-    assert!(export(from.path(), &tree, &to).is_err(), "never into what is there");
+    assert!(export(from.path(), &tree, &to, 0o755).is_err(), "never into what is there");
     write(from.path().join("plain"), "other").unwrap();
     let second = scratch.path().join("second");
-    assert!(matches!(export(from.path(), &tree, &second), Err(SourceError::Changed { .. })));
+    assert!(matches!(export(from.path(), &tree, &second, 0o755), Err(SourceError::Changed { .. })));
     assert!(!second.exists(), "nothing half-written is left");
 }
 

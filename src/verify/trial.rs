@@ -134,7 +134,8 @@ impl Item<'_> {
 
     /// Whether a verdict is about this. SHA-256 alone decides: here a doubt counts against the file.
     fn concerned(&self, verdict: &Verdict, manifests: &BTreeSet<PayloadDigest>) -> bool {
-        let about = |sha256: &Sha256| verdict.subjects.iter().any(|subject| subject.sha256 == *sha256);
+        let subjects: HashSet<Sha256> = verdict.subjects.iter().map(|subject| subject.sha256).collect();
+        let about = |sha256: &Sha256| subjects.contains(sha256);
         match self {
             Item::File(file) => about(&file.content.sha256),
             // What only the rebuild has is against the tree as well.

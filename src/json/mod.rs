@@ -7,6 +7,8 @@
 //! a type. Unknown fields are the type's business: `#[serde(deny_unknown_fields)]` where the format is closed.
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+mod objects;
+
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -38,7 +40,8 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T,
     let mut de = serde_json::Deserializer::from_slice(bytes);
     Check { depth: 0, values: &values }.deserialize(&mut de).map_err(refuse)?;
     de.end().map_err(refuse)?;
-    serde_json::from_slice(bytes).map_err(refuse)
+    let mut de = serde_json::Deserializer::from_slice(bytes);
+    T::deserialize(objects::Objects(&mut de)).map_err(refuse)
 }
 
 /// A value as compact JSON: no spaces, fields in the order of the type, maps sorted. Types of this crate that are written
@@ -50,6 +53,11 @@ pub fn print<T: Serialize>(value: &T) -> Vec<u8> {
 /// The same with line breaks, for people.
 pub fn print_pretty<T: Serialize>(value: &T) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
+}
+
+/// A value as part of another document.
+pub fn value<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
 }
 
 /// Any JSON value, for fields that are carried and not read.
@@ -160,6 +168,26 @@ mod tests {
             assert!(said.contains(why), "{}: {said}", String::from_utf8_lossy(text));
         }
         assert_eq!(parse::<Value>(b"[1]", 2), Err(JsonError::TooLong(3, 2)));
+    }
+
+    #[test]
+    fn an_array_is_no_struct() {
+        #[derive(Deserialize, Debug, PartialEq)]
+        struct Inner {
+            a: u8,
+        }
+        #[derive(Deserialize, Debug, PartialEq)]
+        struct Outer {
+            one: Option<Inner>,
+            many: Vec<Inner>,
+        }
+        let read = |text: &[u8]| parse::<Outer>(text, 1000);
+        let good = Outer { one: Some(Inner { a: 1 }), many: vec![Inner { a: 2 }] };
+        assert_eq!(read(br#"{"one":{"a":1},"many":[{"a":2}]}"#), Ok(good));
+        for text in [&br#"[{"a":1},[{"a":2}]]"#[..], br#"{"one":[1],"many":[]}"#, br#"{"one":null,"many":[[2]]}"#] {
+            let said = read(text).unwrap_err().to_string();
+            assert!(said.contains("sequence"), "{said}");
+        }
     }
 
     #[test]
