@@ -177,6 +177,14 @@ impl Plan {
         self.recipe.is_output(path)
     }
 
+    /// Refuses a source that holds an output already: a build could leave it as it is.
+    pub fn nothing_stale(&self) -> Result<(), BuildError> {
+        match self.tree.entries().iter().find(|entry| self.is_output(&entry.path)) {
+            Some(stale) => Err(BuildError::Stale(stale.path.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Exactly the variables that the steps get.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<String, String> =
@@ -214,14 +222,6 @@ pub struct Built {
 }
 
 impl Built {
-    /// The regular files, which are the subjects of a statement.
-    pub fn files(&self) -> impl Iterator<Item = (&TreePath, &Content)> {
-        self.outputs.entries().iter().filter_map(|entry| match &entry.node {
-            Node::File { content, .. } => Some((&entry.path, content)),
-            _ => None,
-        })
-    }
-
     /// The controls, as a statement has them.
     pub fn controls(&self) -> BTreeMap<String, Control> {
         let state = |word: &String| if word == "enforced" { Control::Enforced } else { Control::NotEnforced };
@@ -242,12 +242,18 @@ impl Built {
     }
 }
 
+/// The regular files of an output tree, which are the subjects of a statement.
+pub fn files(outputs: &Tree) -> impl Iterator<Item = (&TreePath, &Content)> {
+    outputs.entries().iter().filter_map(|entry| match &entry.node {
+        Node::File { content, .. } => Some((&entry.path, content)),
+        _ => None,
+    })
+}
+
 /// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
 /// it comes.
 pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
-    if let Some(stale) = plan.tree.entries().iter().find(|entry| plan.is_output(&entry.path)) {
-        return Err(BuildError::Stale(stale.path.clone()));
-    }
+    plan.nothing_stale()?;
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;
@@ -289,7 +295,7 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
-    let outputs = outputs(plan, &dir)?;
+    let outputs = self::outputs(plan, &dir)?;
     let log = (size, hasher.finish());
     Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
 }
@@ -300,7 +306,8 @@ fn socket(listing: &str) -> Option<TreePath> {
     TreePath::from_escaped(line.splitn(4, ' ').nth(3)?).ok()
 }
 
-fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
+/// The outputs that stand in a directory, as the recipe names them.
+pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
     let recipe = &plan.recipe;
     let wanted = |path: &TreePath, is_dir: bool| {
         recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))

@@ -79,8 +79,8 @@ blind() { # WHO COMMAND-PREFIX…
 	# Whoever calls it may have a published file open.
 	expect 0 "${run[@]}" "${traced[@]}" "${rebuild[@]}" --out "$home/reviewer/own" 9<"$shelf/out/released.txt"
 	prints identical
-	[ -e reviewer/own/out/findings ] || die "the rebuilt output is not in --out"
-	[ ! -s reviewer/own/out/findings ] || die "$who, rebuild: the build found $(cat reviewer/own/out/findings)"
+	[ -e reviewer/own/run-1/out/findings ] || die "the rebuilt output is not in --out"
+	[ ! -s reviewer/own/run-1/out/findings ] || die "$who, rebuild: the build found $(cat reviewer/own/run-1/out/findings)"
 	expect 0 python3 "$helper" trace log "$shelf" "$home/reviewer" "$digest"
 	cat "$work/output"
 

@@ -11,7 +11,7 @@ use crate::fs::{self, Existing, Why};
 use crate::keys::SigningKey;
 use crate::recipe::{self, Recipe};
 use crate::source::{self, Source};
-use crate::statement::{Log, Provenance, RunRecord, Subject, Time, Tool, Word};
+use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
 use crate::tree::{Node, Tree};
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -117,6 +117,10 @@ pub struct AttestArgs {
     /// Put the outputs there; a directory that is not there yet
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Sign outputs that were built elsewhere, below this directory; the statement says `not-observed`, which policies refuse unless they
+    /// say otherwise
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "sandbox", "log", "scratch"])]
+    outputs: Option<PathBuf>,
     /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
     #[arg(long, value_name = "ID")]
     builder_id: Option<String>,
@@ -151,7 +155,7 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     }
     report(&plan, &built);
     if what.json {
-        let mut document = document(&plan, &built, &provenance);
+        let mut document = document(&plan, &provenance, &built.outputs);
         document["schema"] = "urn:countersign:schema:build:v1".into();
         document["out"] = args.out.to_string_lossy().into();
         document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
@@ -187,8 +191,11 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     for (name, path) in places {
         check_place(name, path, &source, &plan)?;
     }
-    let (built, times) = once(&plan, what, &log)?;
     let builder = args.builder_id.clone().unwrap_or_else(|| key.public().default_builder());
+    if let Some(dir) = &args.outputs {
+        return not_observed(args, &plan, dir, builder, &key);
+    }
+    let (built, times) = once(&plan, what, &log)?;
     let provenance = provenance(&plan, &built, builder);
     let lines = sign(&plan, &built, &provenance, &times, &key);
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
@@ -209,7 +216,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     report(&plan, &built);
     let payload = crate::statement::payload_digest(&provenance.encode());
     if what.json {
-        let mut document = document(&plan, &built, &provenance);
+        let mut document = document(&plan, &provenance, &built.outputs);
         document["schema"] = "urn:countersign:schema:attest:v1".into();
         document["bundle"] = args.bundle.to_string_lossy().into();
         document["payload"] = json!({ "sha256": payload });
@@ -225,6 +232,61 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         ui::escape(&args.bundle.display().to_string())
     ));
     Ok(Exit::Yes)
+}
+
+/// Signs what somebody else built: source, recipe and outputs as they are, and nothing about how the one came from the other.
+fn not_observed(
+    args: &AttestArgs,
+    plan: &Plan,
+    dir: &Path,
+    builder: String,
+    key: &SigningKey,
+) -> Result<Exit, Failure> {
+    plan.nothing_stale()?;
+    let outputs = build::outputs(plan, dir)?;
+    let provenance = Provenance {
+        order: plan.order().clone(),
+        subjects: subjects(&outputs),
+        observation: Observation::NotObserved,
+        controls: Default::default(),
+        variables: Default::default(),
+        environment: None,
+        environment_kind: Default::default(),
+        outputs: outputs.digest(),
+        builder,
+    };
+    let payload = provenance.encode();
+    let digest = crate::statement::payload_digest(&payload);
+    let lines = [
+        key.sign_envelope(payload).to_line(),
+        Blob::listing(&plan.tree().listing()).to_line(),
+        Blob::listing(&outputs.listing()).to_line(),
+    ];
+    let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    fs::write(&args.bundle, &bytes, 0o644, existing)?;
+    if args.what.json {
+        let mut document = document(plan, &provenance, &outputs);
+        document["schema"] = "urn:countersign:schema:attest:v1".into();
+        document["bundle"] = args.bundle.to_string_lossy().into();
+        document["payload"] = json!({ "sha256": digest });
+        document["signer"] = key.public().fingerprint().into();
+        ui::data(&format!("{document}\n"));
+    } else {
+        ui::data(&format!("sha256:{digest}\n"));
+    }
+    ui::say(
+        "note: nothing was built; the statement says `not-observed`, which policies refuse unless they say otherwise",
+    );
+    Ok(Exit::Yes)
+}
+
+/// Every regular file of an output tree.
+fn subjects(outputs: &Tree) -> Vec<Subject> {
+    let files = build::files(outputs);
+    files
+        .map(|(path, content)| Subject { name: path.clone(), sha256: content.sha256, blake3: content.blake3 })
+        .collect()
 }
 
 /// Begin and end of a run.
@@ -314,10 +376,7 @@ pub fn run_once(
 pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
     Provenance {
         order: plan.order().clone(),
-        subjects: built
-            .files()
-            .map(|(path, content)| Subject { name: path.clone(), sha256: content.sha256, blake3: content.blake3 })
-            .collect(),
+        subjects: subjects(&built.outputs),
         observation: built.observation,
         controls: built.controls(),
         variables: plan.variables(),
@@ -368,13 +427,13 @@ fn report(plan: &Plan, built: &Built) {
         files.collect()
     };
     let sources = digest(plan.tree());
-    for (path, content) in built.files() {
+    for (path, content) in build::files(&built.outputs) {
         if let Some(source) = sources.get(&content.sha256) {
             let (path, source) = (ui::escape(&path.escaped()), ui::escape(&source.escaped()));
             ui::say(&format!("note: output {path} is a copy of the source file {source}"));
         }
     }
-    if built.observation != crate::statement::Observation::Isolated {
+    if built.observation != Observation::Isolated {
         ui::say(
             "note: built without isolation; the statement says `observed`, which policies refuse unless they say otherwise",
         );
@@ -383,13 +442,13 @@ fn report(plan: &Plan, built: &Built) {
 
 fn list(built: &Built) {
     let mut text = String::new();
-    for (path, content) in built.files() {
+    for (path, content) in build::files(&built.outputs) {
         text += &format!("{}  {}\n", content.sha256, ui::escape(&path.escaped()));
     }
     ui::data(&text);
 }
 
-fn document(plan: &Plan, built: &Built, provenance: &Provenance) -> serde_json::Value {
+fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree) -> serde_json::Value {
     let release = &plan.order().release;
     json!({
         "release": {
@@ -398,12 +457,12 @@ fn document(plan: &Plan, built: &Built, provenance: &Provenance) -> serde_json::
         },
         "source": { "sha256": plan.tree().digest() },
         "buildOrder": { "sha256": plan.order().digest() },
-        "environment": { "sha256": built.environment },
-        "observation": built.observation,
+        "environment": { "sha256": provenance.environment },
+        "observation": provenance.observation,
         "controls": provenance.controls,
         "builder": provenance.builder,
         "outputs": { "sha256": provenance.outputs },
-        "files": built.files().map(|(path, content)| json!({
+        "files": build::files(outputs).map(|(path, content)| json!({
             "name": path.escaped(), "size": content.size, "sha256": content.sha256, "blake3": content.blake3,
         })).collect::<Vec<_>>(),
     })

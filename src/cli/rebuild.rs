@@ -154,7 +154,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
     for root in plan.roots() {
-        let default = DEFAULT_ROOTS.iter().any(|default| Path::new(default) == root);
+        let default = DEFAULT_ROOTS.iter().any(|default| root.starts_with(default));
         if !default && !args.allow_root.iter().any(|allowed| allowed == root) {
             let root = root.display();
             return Err(Failure::new(Exit::CouldNotTell, format!("the recipe asks for {root} of this machine"))

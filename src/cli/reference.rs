@@ -39,12 +39,15 @@ pub fn choose(
     let policy = policy.map(read_policy).transpose()?;
     let mut found: Vec<(PayloadDigest, OrderDigest, Provenance, String, Option<String>)> = Vec::new();
     let mut broken = None;
-    let mut untrusted = 0;
+    let (mut untrusted, mut forged) = (0, false);
     for envelope in bundle.envelopes() {
         let signer = match &policy {
             None => None,
             Some(policy) => match vendors(envelope, policy) {
                 names if names.is_empty() => {
+                    if names_a_vendor(envelope, policy) {
+                        forged = true;
+                    }
                     untrusted += 1;
                     continue;
                 }
@@ -80,6 +83,10 @@ pub fn choose(
         return Err(match (manifest, broken) {
             (_, Some(err)) => Failure::new(Exit::Broken, format!("{shown}: {err}")),
             (Some(wanted), _) => Failure::new(Exit::CouldNotTell, format!("{shown} holds no manifest sha256:{wanted}")),
+            (None, None) if forged => Failure::new(
+                Exit::Broken,
+                format!("{shown}: a signature that names a vendor of the policy does not verify"),
+            ),
             (None, None) if untrusted > 0 => {
                 Failure::new(Exit::Refused, format!("{shown} holds no manifest by a vendor of the policy"))
                     .hint("`countersign inspect` shows who signed what")
@@ -112,6 +119,15 @@ fn vendors(envelope: &Envelope, policy: &Policy) -> Vec<(String, Vec<String>)> {
     let vendors: Vec<_> = policy.signers().iter().filter(|signer| signer.role == Role::Vendor).collect();
     let keys: Vec<PublicKey> = vendors.iter().map(|signer| signer.key).collect();
     envelope.signers(&keys).into_iter().map(|at| (vendors[at].name.clone(), vendors[at].builders.clone())).collect()
+}
+
+/// Whether a signature claims to be by one of the policy's vendors. Only for the wording: broken evidence is not the same as none.
+fn names_a_vendor(envelope: &Envelope, policy: &Policy) -> bool {
+    let mut vendors = policy.signers().iter().filter(|signer| signer.role == Role::Vendor);
+    vendors.any(|signer| {
+        let name = signer.key.fingerprint();
+        envelope.signatures().iter().any(|signature| signature.keyid == name)
+    })
 }
 
 fn read_policy(path: &Path) -> Result<Policy, Failure> {
