@@ -7,7 +7,7 @@ use super::common::{BUNDLE, Project, Said, roots};
 fn refuses(project: &Project, more: &[&str], code: i32, why: &str) -> Said {
     let tree = |project: &Project| -> Vec<String> {
         let all = [".", "src", "tmp"].iter().flat_map(|dir| project.names(dir).into_iter().map(move |n| format!("{dir}/{n}")));
-        all.filter(|name| name != "./b.log").collect()
+        all.filter(|name| !name.ends_with(".log")).collect()
     };
     let before = tree(project);
     let bundle: &[&str] = if more.contains(&"--bundle") { &[] } else { &["--bundle", BUNDLE] };
