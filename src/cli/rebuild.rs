@@ -334,6 +334,8 @@ struct Published {
     located: Vec<Located>,
     /// Published files that are not the signed ones.
     foreign: Vec<String>,
+    /// Signed files that are not published there.
+    absent: Vec<String>,
 }
 
 fn published(args: &Args, judgement: &Judgement, built: &Built, place: &Place) -> Result<Published, Failure> {
@@ -342,7 +344,12 @@ fn published(args: &Args, judgement: &Judgement, built: &Built, place: &Place) -
     let lines: Vec<Line> = scanned.tree.lines().collect();
     let mut result = Published::default();
     for output in judgement.outputs.iter().filter(|output| output.is_file) {
-        let Some(line) = lines.iter().find(|line| line.path == output.path) else { continue };
+        let Some(line) = lines.iter().find(|line| line.path == output.path) else {
+            if output.reference.is_some() {
+                result.absent.push(output.path.escaped());
+            }
+            continue;
+        };
         if let Some(signed) = output.reference
             && line.sha256 != Some(signed)
         {
@@ -516,6 +523,7 @@ fn report(
             "outputs": judgement.outputs.iter().map(output_json).collect::<Vec<_>>(),
             "published": published.located.iter().map(Located::json).collect::<Vec<_>>(),
             "notTheSignedOnes": published.foreign,
+            "notPublished": published.absent,
             "kept": kept.then(|| place.dir.to_string_lossy()),
         });
         ui::data(&format!("{document}\n"));
@@ -542,6 +550,9 @@ fn report(
         }
         for path in &published.foreign {
             text += &format!("{}: published is not the signed one\n", ui::escape(path));
+        }
+        for path in &published.absent {
+            text += &format!("{}: is not among the published files\n", ui::escape(path));
         }
         text += &format!("{last}\n");
         ui::data(&text);

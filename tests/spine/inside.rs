@@ -71,7 +71,7 @@ fn the_same_files_whatever_the_umask() {
         );
         assert_eq!(facts[8..12], ["1000", "1000", "0022", "build"], "{text}");
         assert!(text.contains("/build\n"), "{text}");
-        assert!(!text.contains(umask) && text.contains("cannot access '/sys'"), "{text}");
+        assert!(text.contains("cannot access '/sys'"), "{text}");
     }
     assert_eq!(said[0], said[1]);
 }

@@ -183,6 +183,11 @@ fn the_published_files() {
     assert_eq!(project.text("kept/run-1/out.txt"), text);
     let document = project.rebuild(&["--against", "published", "--json"]).ends(1).json();
     assert_eq!(document["notTheSignedOnes"], serde_json::json!(["out.txt"]));
+    // What is not there was not compared, which is said.
+    std::fs::remove_file(project.path("out/run")).unwrap();
+    project.rebuild(&["--against", "out"]).ends(0).prints("run: is not among the published files").last("identical");
+    let document = project.rebuild(&["--against", "out", "--json"]).ends(0).json();
+    assert_eq!(document["notPublished"], serde_json::json!(["run"]));
     project.rebuild(&["--against", "nowhere"]).fails(7, "nowhere");
 }
 
