@@ -52,6 +52,9 @@ pub enum BuildError {
     /// An output is in the source already: the build could leave it as it is.
     #[error("{0} is an output and is in the source already")]
     Stale(TreePath),
+    /// The build made something that no tree of outputs can hold.
+    #[error("outputs: {0}")]
+    NotATree(ScanError),
     /// A pattern of `outputs` matches nothing.
     #[error("the build made nothing that matches {pattern:?}")]
     NoOutput {
@@ -295,7 +298,12 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
-    let outputs = self::outputs(plan, &dir)?;
+    let outputs = self::outputs(plan, &dir).map_err(|err| match err {
+        BuildError::Scan(err @ (ScanError::Kind { .. } | ScanError::Path { .. } | ScanError::Tree(_))) => {
+            BuildError::NotATree(err)
+        }
+        err => err,
+    })?;
     let log = (size, hasher.finish());
     Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
 }
@@ -366,6 +374,10 @@ impl WorkDir {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o711);
         builder.create(&path).map_err(|err| fail(&path, err))?;
         let work = WorkDir(path);
+        // Whatever the umask: started by root, the build runs as another id, which has to get through.
+        #[cfg(unix)]
+        std::fs::set_permissions(&work.0, std::os::unix::fs::PermissionsExt::from_mode(0o711))
+            .map_err(|err| fail(&work.0, err))?;
         let build = work.build_dir();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

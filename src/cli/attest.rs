@@ -357,9 +357,11 @@ pub fn run_once(
     log_path: &Path,
     live: bool,
 ) -> Result<(Built, Times), Failure> {
+    // The sandbox stands in another directory than we do.
+    let scratch = places::absolute(scratch)?;
     let mut log = BuildLog::create(log_path, live)?;
     let started = host::now()?;
-    match build::run(plan, isolation, scratch, &mut |bytes| log.take(bytes)) {
+    match build::run(plan, isolation, &scratch, &mut |bytes| log.take(bytes)) {
         Ok(built) => {
             log.finish()?;
             Ok((built, Times { started, finished: host::now()? }))
@@ -480,6 +482,9 @@ pub fn absent(out: &Path) -> Result<(), Failure> {
         let why = fs::FsError { what: "create", path: out.to_owned(), why: Why::Exists };
         return Err(Failure::usage(why).hint("name a directory that is not there yet"));
     }
+    // Found out now, not when the build is over.
+    let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    above.metadata().map_err(|err| fs::FsError::io("create", out, err))?;
     Ok(())
 }
 

@@ -47,10 +47,14 @@ impl BuildLog {
         if let Err(err) = self.file.write_all(bytes) {
             self.failed.get_or_insert(err);
         }
-        for piece in bytes.split_inclusive(|b| *b == b'\n') {
-            self.partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.partial.len() > MAX_LINE {
-                self.line();
+        for mut piece in bytes.split_inclusive(|b| *b == b'\n') {
+            while !piece.is_empty() {
+                let (now, later) = piece.split_at(piece.len().min(MAX_LINE - self.partial.len()));
+                self.partial.extend_from_slice(now);
+                piece = later;
+                if now.ends_with(b"\n") || self.partial.len() == MAX_LINE {
+                    self.line();
+                }
             }
         }
     }

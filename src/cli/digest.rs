@@ -16,6 +16,12 @@ use std::path::PathBuf;
 
 /// Print the digest of a file, a directory or an archive.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign digest hello-1.0                               # a source tree, without a top-level .git
+  countersign digest hello-1.0.tar.gz --tree --strip 1       # the same tree in an archive
+  countersign digest hello-1.0 --listing | sha256sum         # the digest is that of the listing
+  countersign digest setup.bin                               # a file: SHA-256 and BLAKE3")]
 pub struct Args {
     /// A file, or a directory
     path: PathBuf,

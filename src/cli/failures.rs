@@ -23,6 +23,7 @@ impl From<BuildError> for Failure {
         let exit = match &err {
             BuildError::Sandbox(SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. })
             | BuildError::NoOutput { .. }
+            | BuildError::NotATree(_)
             | BuildError::Outputs(_) => Exit::BuildFailed,
             BuildError::Root(_) | BuildError::Stale(_) | BuildError::Epoch(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
