@@ -1,6 +1,6 @@
 //! `countersign.toml`: what to run, in which environment, which outputs count (docs/spec.md §3). Written by a person.
 //!
-//! What was typed ([`Typed`]) and what it means ([`Recipe`]) are two types. An unknown key is an error with its line.
+//! What was typed (`Typed`) and what it means ([`Recipe`]) are two types. An unknown key is an error with its line.
 
 use crate::digest::PayloadDigest;
 use crate::glob::Glob;

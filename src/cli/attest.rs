@@ -121,7 +121,7 @@ pub struct AttestArgs {
     /// say otherwise
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "sandbox", "log", "scratch"])]
     outputs: Option<PathBuf>,
-    /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
+    /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID")]
     builder_id: Option<String>,
     /// Replace a bundle that is there

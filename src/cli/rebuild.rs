@@ -82,7 +82,7 @@ pub struct Args {
     /// `none` builds without isolation: recorded as `observed`, and blind only by good will
     #[arg(long, value_enum, default_value_t = attest::SandboxFlag::Auto)]
     sandbox: attest::SandboxFlag,
-    /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
+    /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID", requires = "key")]
     builder_id: Option<String>,
     /// Payload digest of an earlier verdict by this key that this one replaces
