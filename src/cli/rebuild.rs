@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::{host, places, ui};
-use crate::build::{Built, Isolation, Plan};
+use crate::build::{Built, Isolation, Plan, Special};
 use crate::bundle;
 use crate::compare;
 use crate::digest::PayloadDigest;
@@ -276,7 +276,7 @@ fn build(args: &Args, plan: &Plan, place: &Place) -> (Vec<(Built, Times)>, Optio
         // Several at a time would be shown mixed up.
         let live = !args.quiet && args.jobs.get() == 1;
         let run = attest::run_once(plan, args.sandbox.isolation(), &scratch, &log, live)?;
-        run.0.export(&place.dir.join(format!("run-{number}")))?;
+        run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;
         Ok(run)
     };
