@@ -195,7 +195,7 @@ impl Project {
             std::fs::create_dir(project.path(name)).unwrap();
             std::fs::set_permissions(project.path(name), PermissionsExt::from_mode(0o755)).unwrap();
         }
-        project.put("src/build.sh", &format!("set -eu\numask 022\n{script}\n"));
+        project.put("src/build.sh", format!("set -eu\numask 022\n{script}\n"));
         project.put("src/input.txt", "one line of input\n");
         for key in ["vendor", "reviewer"] {
             project.run(&["key", "generate", "--no-passphrase", "--out", key, "--comment", key]).ends(0);
