@@ -129,6 +129,32 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result
     result
 }
 
+/// Changes a file of at most `limit` bytes in one step: `change` makes the new bytes from those that are there. Two processes that
+/// do this at once wait for each other, so neither loses what the other added.
+#[cfg(unix)]
+pub fn update<E: From<FsError>>(
+    path: &Path,
+    limit: u64,
+    change: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
+) -> Result<(), E> {
+    use std::os::unix::fs::MetadataExt;
+    let fail = |err: io::Error| FsError::io("update", path, err);
+    let held = loop {
+        let file = open_file(path)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|err| fail(err.into()))?;
+        // Whoever held the lock before may have put another file there: that one must be locked.
+        let (mine, there) = (file.metadata().map_err(fail)?, std::fs::metadata(path).map_err(fail)?);
+        if (mine.dev(), mine.ino()) == (there.dev(), there.ino()) {
+            break file;
+        }
+    };
+    let bytes = change(read(path, limit)?)?;
+    let mode = held.metadata().map_err(fail)?.mode() & 0o777;
+    // A link that the user named stays a link; what it names is replaced.
+    let real = path.canonicalize().map_err(fail)?;
+    Ok(write(&real, &bytes, mode, Existing::Replace)?)
+}
+
 #[cfg(unix)]
 fn set_mode(file: &std::fs::File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -171,6 +197,23 @@ pub fn kind_of(kind: &std::fs::FileType) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn updates_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write(&path, b"", 0o640, Existing::Refuse).unwrap();
+        let add = || update::<FsError>(&path, 1000, |old| Ok([&old[..], b"x"].concat())).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..25).for_each(|_| add()));
+            }
+        });
+        assert_eq!(read(&path, 1000).unwrap(), vec![b'x'; 100]);
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
 
     #[test]
     fn written_whole_or_not_at_all() {

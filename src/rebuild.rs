@@ -4,11 +4,13 @@
 //! see, and the [`Expected`] outputs, which stay shut away until [`judge`] is called with what the rebuilder's own runs made. The type is the order of
 //! events: `judge` wants finished runs. This module reports; what a match is worth is for a policy to say.
 
-use crate::compare::{self, Difference, What};
-use crate::digest::{PayloadDigest, Sha256, TreeDigest};
+use crate::build;
+use crate::compare::{self, What};
+use crate::digest::{self, Content, PayloadDigest, Sha256, TreeDigest};
 use crate::path::TreePath;
 use crate::statement::{Artifact, ArtifactVerdict, BuildOrder, Provenance, Subject, VerdictKind};
-use crate::tree::{FILE, Line, Listing, TYPE_BITS, Tree};
+use crate::tree::{self, FILE, Line, Listing, TYPE_BITS, Tree, TreeKind};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A manifest that is to be answered.
 #[derive(Clone, Debug)]
@@ -27,20 +29,68 @@ pub struct Reference {
 #[derive(Clone, Debug)]
 pub struct Expected {
     outputs: TreeDigest,
-    subjects: Vec<Subject>,
+    subjects: BTreeMap<TreePath, Subject>,
     listing: Option<Listing>,
 }
 
-impl Reference {
-    /// Parts a provenance. `listing` is the text with the digest that the provenance names for its outputs, if it is to be had.
-    pub fn split(payload: PayloadDigest, provenance: Provenance, listing: Option<&str>) -> (Reference, Expected) {
-        let listing = listing
-            .filter(|text| crate::digest::sha256(text.as_bytes()).as_bytes() == provenance.outputs.as_bytes())
-            .and_then(|text| Listing::parse(text).ok());
-        let expected = Expected { outputs: provenance.outputs, subjects: provenance.subjects, listing };
-        let Provenance { order, builder, environment, .. } = provenance;
-        (Reference { payload, builder, environment, order }, expected)
+impl Expected {
+    /// The signed lines for comparing published files with; without the signed listing there are none.
+    pub fn lines(&self) -> Option<&[Line]> {
+        self.listing.as_ref().map(|listing| listing.lines.as_slice())
     }
+
+    /// The signed files.
+    pub fn files(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects.values()
+    }
+}
+
+/// A manifest that says two things about its outputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistent {
+    /// Not a listing of outputs.
+    #[error("the manifest's output listing is none")]
+    Listing,
+    /// A file of the listing and the subject of that name.
+    #[error("the manifest's subjects and its output listing disagree about {0}")]
+    File(TreePath),
+}
+
+impl Reference {
+    /// Parts a provenance. `listing` is the text with the digest that the provenance names for its outputs, if it is to be had. Subjects and
+    /// listing must say the same: else what is compared would not be what is signed.
+    pub fn split(
+        payload: PayloadDigest,
+        provenance: Provenance,
+        listing: Option<&str>,
+    ) -> Result<(Reference, Expected), Inconsistent> {
+        let named = |text: &&str| digest::sha256(text.as_bytes()).as_bytes() == provenance.outputs.as_bytes();
+        let listing = listing.filter(named).map(|text| output_listing(text, &provenance.subjects)).transpose()?;
+        let subjects = provenance.subjects.into_iter().map(|subject| (subject.name.clone(), subject)).collect();
+        let expected = Expected { outputs: provenance.outputs, subjects, listing };
+        let Provenance { order, builder, environment, .. } = provenance;
+        Ok((Reference { payload, builder, environment, order }, expected))
+    }
+}
+
+fn output_listing(text: &str, subjects: &[Subject]) -> Result<Listing, Inconsistent> {
+    let listing = Listing::parse(text).map_err(|_| Inconsistent::Listing)?;
+    if listing.kind != TreeKind::Output {
+        return Err(Inconsistent::Listing);
+    }
+    let listed: BTreeMap<&TreePath, Option<Sha256>> =
+        listing.lines.iter().filter(|line| is_file(line)).map(|line| (&line.path, line.sha256)).collect();
+    let stated: BTreeMap<&TreePath, Option<Sha256>> =
+        subjects.iter().map(|subject| (&subject.name, Some(subject.sha256))).collect();
+    let differs = |path: &&&TreePath| listed.get(**path) != stated.get(**path);
+    match listed.keys().chain(stated.keys()).find(differs) {
+        Some(path) => Err(Inconsistent::File((*path).clone())),
+        None => Ok(listing),
+    }
+}
+
+fn is_file(line: &Line) -> bool {
+    line.mode & TYPE_BITS == FILE
 }
 
 /// What a comparison came to.
@@ -65,75 +115,102 @@ pub struct Output {
     pub reference: Option<Sha256>,
     /// SHA-256 in the first run.
     pub rebuilt: Option<Sha256>,
+    /// All digests of the first run's file.
+    pub content: Option<Content>,
     /// Whether it is a regular file (in either), which alone can be a subject.
     pub is_file: bool,
 }
 
 /// Compares finished runs with what was expected. `runs` holds at least one.
 pub fn judge(expected: &Expected, runs: &[&Tree]) -> Judgement {
-    let runs: Vec<Vec<Line>> = runs.iter().map(|tree| tree.lines().collect()).collect();
-    let first = &runs[0];
-    let unstable: Vec<TreePath> = runs[1..].iter().flat_map(|run| compare::lines(first, run)).map(|d| d.path).collect();
-    let (reference, whole) = match &expected.listing {
-        Some(listing) => (listing.lines.clone(), true),
+    let lines: Vec<Vec<Line>> = runs.iter().map(|tree| tree.lines().collect()).collect();
+    let first = &lines[0];
+    let unstable: HashSet<TreePath> =
+        lines[1..].iter().flat_map(|run| compare::lines(first, run)).map(|difference| difference.path).collect();
+    let reference = match &expected.listing {
+        Some(listing) => listing.lines.clone(),
         // Without the listing, names and bytes of the files can still be compared, and the listing's digest tells whether that was all.
-        None => (subject_lines(&expected.subjects, first), false),
+        None => subject_lines(&expected.subjects, first),
     };
-    let differences = compare::lines(&reference, first);
-    let mut outputs: Vec<Output> = Vec::new();
-    let mut paths: Vec<&TreePath> = reference.iter().chain(runs.iter().flatten()).map(|line| &line.path).collect();
-    paths.sort();
-    paths.dedup();
-    for path in paths {
-        let find = |lines: &[Line]| lines.binary_search_by(|line| line.path.cmp(path)).ok().map(|at| lines[at].clone());
-        let (a, b) = (find(&reference), find(first));
-        let difference = differences.binary_search_by(|d| d.path.cmp(path)).ok().map(|at| &differences[at]);
-        let any_file = [&a, &b].into_iter().flatten().any(|line| line.mode & TYPE_BITS == FILE);
-        outputs.push(Output {
-            path: path.clone(),
-            verdict: verdict(difference, unstable.contains(path)),
-            what: difference.map(|d| d.what.clone()).unwrap_or_default(),
-            reference: a.and_then(|line| line.sha256),
-            rebuilt: b.and_then(|line| line.sha256),
-            is_file: any_file,
+    let here: HashMap<&TreePath, &Content> = build::files(runs[0]).collect();
+    let mut outputs: BTreeMap<&TreePath, Output> = BTreeMap::new();
+    for line in reference.iter().chain(lines.iter().flatten()) {
+        outputs.entry(&line.path).or_insert_with(|| Output {
+            path: line.path.clone(),
+            verdict: ArtifactVerdict::Identical,
+            what: Vec::new(),
+            reference: None,
+            rebuilt: None,
+            content: here.get(&line.path).map(|content| **content),
+            is_file: false,
         });
     }
-    let same = runs[0].len() == reference.len() && differences.is_empty();
-    if !whole && same && crate::tree::output_digest(first) != expected.outputs {
-        // Every file is equal and the listings are not: a mode, a link or a directory that cannot be named here.
-        for output in &mut outputs {
+    for (lines, side) in [(&reference, Side::Reference), (first, Side::Rebuilt)] {
+        for line in lines {
+            if let Some(output) = outputs.get_mut(&line.path) {
+                output.is_file |= is_file(line);
+                match side {
+                    Side::Reference => output.reference = line.sha256,
+                    Side::Rebuilt => output.rebuilt = line.sha256,
+                }
+            }
+        }
+    }
+    for difference in compare::lines(&reference, first) {
+        if let Some(output) = outputs.get_mut(&difference.path) {
+            output.verdict = match difference.what[0] {
+                What::OnlyA => ArtifactVerdict::Missing,
+                What::OnlyB => ArtifactVerdict::Extra,
+                _ => ArtifactVerdict::Different,
+            };
+            output.what = difference.what;
+        }
+    }
+    for (path, output) in &mut outputs {
+        // Every recognised digest must agree, not just the one that listings have.
+        let known = expected.subjects.get(path);
+        if output.verdict == ArtifactVerdict::Identical
+            && let (Some(subject), Some(content)) = (known, &output.content)
+            && !subject.agrees(content)
+        {
+            output.verdict = ArtifactVerdict::Different;
+            output.what = vec![What::Content];
+        }
+        // What the rebuilder's own runs disagree about is no statement about the vendor's bytes, equal or not.
+        if unstable.contains(*path) && !matches!(output.verdict, ArtifactVerdict::Missing | ArtifactVerdict::Extra) {
+            output.verdict = ArtifactVerdict::Nondeterministic;
+        }
+    }
+    let mut outputs: Vec<Output> = outputs.into_values().collect();
+    if expected.listing.is_none() && tree::output_digest(first) != expected.outputs {
+        // Files may be equal and the listings are not: a mode, a link or a directory that cannot be named here.
+        for output in outputs.iter_mut().filter(|output| output.verdict == ArtifactVerdict::Identical) {
             output.verdict = ArtifactVerdict::Different;
         }
     }
     Judgement { outputs, deterministic: unstable.is_empty() }
 }
 
-fn verdict(difference: Option<&Difference>, unstable: bool) -> ArtifactVerdict {
-    match difference.map(|d| d.what[0]) {
-        Some(What::OnlyA) => ArtifactVerdict::Missing,
-        Some(What::OnlyB) => ArtifactVerdict::Extra,
-        // What the rebuilder's own runs disagree about is no statement about the vendor's bytes, equal or not.
-        _ if unstable => ArtifactVerdict::Nondeterministic,
-        Some(_) => ArtifactVerdict::Different,
-        None => ArtifactVerdict::Identical,
-    }
+#[derive(Clone, Copy)]
+enum Side {
+    Reference,
+    Rebuilt,
 }
 
-/// Lines for subjects alone; modes are taken from the run, so that only bytes are compared.
-fn subject_lines(subjects: &[Subject], run: &[Line]) -> Vec<Line> {
-    let mut lines: Vec<Line> = run.iter().filter(|line| line.mode & TYPE_BITS != FILE).cloned().collect();
-    for subject in subjects {
-        let twin = run.iter().find(|line| line.path == subject.name);
-        lines.retain(|line| line.path != subject.name);
-        lines.push(Line {
-            mode: twin.map_or(FILE | 0o644, |line| FILE | line.mode & !TYPE_BITS),
-            size: twin.map_or(0, |line| line.size),
-            sha256: Some(subject.sha256),
-            path: subject.name.clone(),
-        });
+/// Lines for subjects alone; modes and sizes are taken from the run, so that only bytes are compared.
+fn subject_lines(subjects: &BTreeMap<TreePath, Subject>, run: &[Line]) -> Vec<Line> {
+    let mut lines: BTreeMap<&TreePath, Line> = run
+        .iter()
+        .filter(|line| !is_file(line) || subjects.contains_key(&line.path))
+        .map(|line| (&line.path, line.clone()))
+        .collect();
+    for subject in subjects.values() {
+        let twin = lines.get(&subject.name).filter(|line| is_file(line));
+        let (mode, size) = twin.map_or((FILE | 0o644, 0), |line| (line.mode, line.size));
+        let sha256 = Some(subject.sha256);
+        lines.insert(&subject.name, Line { mode, size, sha256, path: subject.name.clone() });
     }
-    lines.sort_by(|a, b| a.path.cmp(&b.path));
-    lines
+    lines.into_values().collect()
 }
 
 impl Judgement {
@@ -165,20 +242,19 @@ impl Output {
     }
 }
 
-/// Subjects of a verdict about `outputs`: files by the reference's digests (the rebuild's where the reference has none). Where no file is
-/// among them, the reference's output listing stands for them.
-pub fn subjects(expected: &Expected, outputs: &[&Output]) -> Vec<Subject> {
-    let mut subjects: Vec<Subject> = outputs
-        .iter()
-        .filter(|output| output.is_file)
-        .filter_map(|output| {
-            let known = expected.subjects.iter().find(|subject| subject.name == output.path);
-            known.cloned().or_else(|| {
-                let sha256 = output.reference.or(output.rebuilt)?;
-                Some(Subject { name: output.path.clone(), sha256, blake3: None })
-            })
-        })
-        .collect();
+/// Subjects of a verdict about `outputs`. Of what was reproduced they are what the rebuilder's own run made. Otherwise they are the
+/// reference's; what only the rebuild has is none of them, so that nobody can be led to speak against bytes that he built himself. Where no
+/// file of the reference is among them, its output listing stands for them.
+pub fn subjects(kind: VerdictKind, expected: &Expected, outputs: &[&Output]) -> Vec<Subject> {
+    let own = |output: &&Output| {
+        let content = output.content?;
+        Some(Subject { name: output.path.clone(), sha256: content.sha256, blake3: content.blake3 })
+    };
+    let theirs = |output: &&Output| expected.subjects.get(&output.path).cloned();
+    let mut subjects: Vec<Subject> = match kind {
+        VerdictKind::Reproduced => outputs.iter().filter_map(own).collect(),
+        _ => outputs.iter().filter_map(theirs).collect(),
+    };
     if subjects.is_empty()
         && let Ok(name) = TreePath::from_bytes(b"outputs")
     {
@@ -189,11 +265,14 @@ pub fn subjects(expected: &Expected, outputs: &[&Output]) -> Vec<Subject> {
 
 /// All of a reference's subjects, for a verdict about a build that came to nothing.
 pub fn all_subjects(expected: &Expected) -> (Vec<Subject>, Vec<Artifact>) {
-    let artifacts = expected.subjects.iter().map(|subject| Artifact {
+    let artifacts = expected.subjects.values().map(|subject| Artifact {
         name: subject.name.escaped(),
         verdict: ArtifactVerdict::NotBuilt,
         reference: Some(subject.sha256),
         rebuilt: None,
     });
-    (expected.subjects.clone(), artifacts.collect())
+    (expected.subjects.values().cloned().collect(), artifacts.collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         });
         ui::data(&format!("{document}\n"));
     } else {
-        let mut text: String = found.iter().map(|located| format!("{}\n", located.line())).collect();
+        let mut text: String = found.iter().map(|located| format!("{}\n", located.line("in A", "in B"))).collect();
         text += &match found.len() {
             0 => "equal\n".to_owned(),
             1 => "different: 1 entry\n".to_owned(),
@@ -67,9 +67,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 impl Located {
-    /// One line for people.
-    pub fn line(&self) -> String {
-        let mut what: Vec<String> = self.difference.what.iter().map(ToString::to_string).collect();
+    /// One line for people, with names for the two sides.
+    pub fn line(&self, a: &str, b: &str) -> String {
+        let mut what: Vec<String> = self.difference.what.iter().map(|what| what.words(a, b)).collect();
         if let Some(offset) = self.offset {
             what.push(format!("first at byte {offset}"));
         }

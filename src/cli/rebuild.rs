@@ -24,11 +24,11 @@ use crate::statement::{
     Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
     VerdictKind,
 };
-use crate::tree::{Line, Listing, TreeKind};
+use crate::tree::{Line, Listing, Tree, TreeKind};
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Arguments of `rebuild`.
 #[derive(ClapArgs, Debug)]
@@ -108,8 +108,7 @@ fn payload(text: &str) -> Result<PayloadDigest, String> {
 
 /// Rebuilds.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
-    if key.is_some() && !args.append && args.out.is_none() {
+    if args.key.is_some() && !args.append && args.out.is_none() {
         return Err(Failure::usage("where shall the signed statements go?")
             .hint("--append adds them to the bundle; --out DIR keeps them there"));
     }
@@ -119,21 +118,40 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let bytes = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
     let chosen = reference::choose(&bytes, &args.bundle, args.manifest, args.policy.as_deref())?;
     let plan = plan(args, &chosen)?;
+    let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
+    if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
+        ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
+    }
     let place = Place::new(args)?;
-    let built = match build(args, &plan, &place) {
-        Ok(built) => built,
-        Err(failure) => return failed(args, &bytes, &chosen, &plan, &place, key.as_ref(), failure),
+    let (built, failure) = build(args, &plan, &place);
+    let failure = match failure {
+        Some(failure) if built.is_empty() || failure.exit != Exit::BuildFailed => {
+            return failed(args, &chosen, &plan, &place, key.as_ref(), failure);
+        }
+        failure => failure,
     };
-    let own = write_down(args, &plan, &built, &place, key.as_ref())?;
+    if built.iter().any(|(run, _)| run.environment != built[0].0.environment) {
+        return Err(Failure::new(Exit::CouldNotTell, "the environment changed between the runs")
+            .hint("run it again when nothing installs or removes packages"));
+    }
+    // Provenance is signed for what every run made; where one failed, there is no such thing.
+    let own = write_down(args, &plan, &built, &place, key.as_ref().filter(|_| failure.is_none()))?;
     // From here on, and not before, the expected outputs are looked at.
     let trees: Vec<_> = built.iter().map(|(built, _)| &built.outputs).collect();
     let judgement = rebuild::judge(&chosen.expected, &trees);
-    let published = published(args, &judgement, &built[0].0, &place)?;
+    if let Some(failure) = failure {
+        // A run that differed is not made undone by a later one that failed.
+        if judgement.worst() == ArtifactVerdict::Identical {
+            return failed(args, &chosen, &plan, &place, key.as_ref(), failure);
+        }
+        ui::say(&format!("note: a later run failed: {}", ui::escape(&failure.fact)));
+    }
+    let published = published(args, &chosen, &built[0].0, &place)?;
     let verdicts = verdicts(args, &chosen, &plan, &built, &own, &judgement, key.as_ref())?;
     let lines: Vec<Vec<u8>> = own.lines.iter().chain(&verdicts).cloned().collect();
-    keep(args, &bytes, &place, &lines)?;
+    keep(args, &place, &lines)?;
     let exit = match judgement.worst() {
-        ArtifactVerdict::Identical if published.foreign.is_empty() => Exit::Yes,
+        ArtifactVerdict::Identical if published.is_empty() => Exit::Yes,
         ArtifactVerdict::Nondeterministic => Exit::NotDeterministic,
         _ => Exit::Differs,
     };
@@ -197,7 +215,7 @@ fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Opti
             let here: Vec<Line> = plan.tree().lines().collect();
             let found = compare::lines(&listing.lines, &here);
             for difference in found.iter().take(20) {
-                let what: Vec<String> = difference.what.iter().map(source_words).collect();
+                let what: Vec<String> = difference.what.iter().map(|what| what.words("signed", "here")).collect();
                 ui::say(&format!("{}: {}", ui::escape(&difference.path.escaped()), what.join(", ")));
             }
             if found.len() > 20 {
@@ -210,14 +228,6 @@ fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Opti
         None => failure = failure.hint("the bundle does not hold the source's listing, so the files cannot be named"),
     }
     Err(failure)
-}
-
-fn source_words(what: &compare::What) -> String {
-    match what {
-        compare::What::OnlyA => "is missing here".to_owned(),
-        compare::What::OnlyB => "is not in the signed source".to_owned(),
-        what => format!("{what} (signed / here)"),
-    }
 }
 
 /// Where a rebuild's results are put.
@@ -237,7 +247,7 @@ impl Place {
         };
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&dir).map_err(|err| fs::FsError::io("create", &dir, err))?;
         Ok(Place { dir, wanted: args.out.is_some() })
     }
@@ -258,8 +268,8 @@ fn scratch(args: &Args) -> PathBuf {
     args.scratch.clone().unwrap_or_else(std::env::temp_dir)
 }
 
-/// All runs, each with its outputs and log in the place.
-fn build(args: &Args, plan: &Plan, place: &Place) -> Result<Vec<(Built, Times)>, Failure> {
+/// All runs, each with its outputs and log in the place; and the first failure, after which no further run begins.
+fn build(args: &Args, plan: &Plan, place: &Place) -> (Vec<(Built, Times)>, Option<Failure>) {
     let scratch = scratch(args);
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
@@ -278,11 +288,18 @@ fn build(args: &Args, plan: &Plan, place: &Place) -> Result<Vec<(Built, Times)>,
             let panicked = || Err(Failure::new(Exit::Internal, "a build thread panicked"));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
         });
+        let mut failed = None;
         for result in results {
-            done.push(result?);
+            match result {
+                Ok(run) => done.push(run),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        if failed.is_some() {
+            return (done, failed);
         }
     }
-    Ok(done)
+    (done, None)
 }
 
 /// The rebuilder's own account, made before anything is compared.
@@ -303,9 +320,7 @@ fn write_down(
         place.write(&format!("run-{number}.listing"), built.outputs.listing().as_bytes())?;
     }
     let (first, times) = &built[0];
-    let agree = built
-        .iter()
-        .all(|(run, _)| run.outputs.digest() == first.outputs.digest() && run.environment == first.environment);
+    let agree = built.iter().all(|(run, _)| run.outputs.digest() == first.outputs.digest());
     let (Some(key), true) = (key, agree) else { return Ok(Own { payload: None, lines: Vec::new() }) };
     let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key));
     let encoded = provenance.encode();
@@ -328,56 +343,50 @@ fn builder_id(args: &Args, key: &SigningKey) -> String {
     args.builder_id.clone().unwrap_or_else(|| key.public().default_builder())
 }
 
-/// What the published files say beside the manifest.
+/// How the published files differ from the signed ones, and from the rebuilt.
 #[derive(Default)]
 struct Published {
+    /// Published against signed.
+    foreign: Vec<compare::Difference>,
+    /// Published against rebuilt, with offsets.
     located: Vec<Located>,
-    /// Published files that are not the signed ones.
-    foreign: Vec<String>,
-    /// Signed files that are not published there.
-    absent: Vec<String>,
 }
 
-fn published(args: &Args, judgement: &Judgement, built: &Built, place: &Place) -> Result<Published, Failure> {
+impl Published {
+    fn is_empty(&self) -> bool {
+        self.foreign.is_empty()
+    }
+}
+
+/// Looks at the published files, all of them, and keeps those that are not what was rebuilt.
+fn published(args: &Args, chosen: &Chosen, built: &Built, place: &Place) -> Result<Published, Failure> {
     let Some(dir) = &args.against else { return Ok(Published::default()) };
     let scanned = scan::tree(dir, &scan::Options::new(TreeKind::Output))?;
-    let lines: Vec<Line> = scanned.tree.lines().collect();
-    let mut result = Published::default();
-    for output in judgement.outputs.iter().filter(|output| output.is_file) {
-        let Some(line) = lines.iter().find(|line| line.path == output.path) else {
-            if output.reference.is_some() {
-                result.absent.push(output.path.escaped());
+    let there: Vec<Line> = scanned.tree.lines().collect();
+    let rebuilt: Vec<Line> = built.outputs.lines().collect();
+    let signed = chosen.expected.lines().ok_or_else(|| {
+        Failure::new(Exit::CouldNotTell, "the bundle does not hold the listing of the outputs, which --against needs")
+    })?;
+    let mut result = Published { foreign: compare::lines(&there, signed), located: Vec::new() };
+    let mut kept = std::collections::BTreeSet::new();
+    for difference in compare::lines(&there, &rebuilt) {
+        if difference.a.is_some() {
+            let mut at = Some(difference.path.clone());
+            while let Some(path) = at {
+                at = path.parent();
+                kept.insert(path);
             }
-            continue;
-        };
-        if let Some(signed) = output.reference
-            && line.sha256 != Some(signed)
-        {
-            result.foreign.push(output.path.escaped());
         }
-        if output.verdict != ArtifactVerdict::Identical || line.sha256 != output.rebuilt {
-            let mine: Vec<Line> = built.outputs.lines().filter(|line| line.path == output.path).collect();
-            for difference in compare::lines(std::slice::from_ref(line), &mine) {
-                result.located.push(compare_command::locate(difference, dir, &built.dir())?);
-            }
-            keep_published(dir, line, place)?;
-        }
+        result.located.push(compare_command::locate(difference, dir, &built.dir())?);
+    }
+    if !kept.is_empty() {
+        let entries = scanned.tree.into_entries().into_iter().filter(|entry| kept.contains(&entry.path)).collect();
+        let tree = Tree::new(TreeKind::Output, entries)
+            .map_err(|err| Failure::new(Exit::CouldNotTell, format!("{}: {err}", dir.display())))?;
+        // Kept beside the rebuilt ones, so that the two can be looked at later.
+        source::export(dir, &tree, &place.dir.join("published"), 0o700)?;
     }
     Ok(result)
-}
-
-/// Keeps the published file beside the rebuilt one, so that the two can be looked at later.
-fn keep_published(dir: &Path, line: &Line, place: &Place) -> Result<(), Failure> {
-    let to = place.dir.join("published").join(line.path.to_os());
-    let from = dir.join(line.path.to_os());
-    let fail = |err| Failure::from(fs::FsError::io("copy", &from, err));
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent).map_err(fail)?;
-    }
-    let mut source = fs::open_file(&from)?;
-    let mut copy = std::fs::File::create(&to).map_err(fail)?;
-    std::io::copy(&mut source, &mut copy).map_err(fail)?;
-    Ok(())
 }
 
 /// Signs the statements that explain.
@@ -392,15 +401,14 @@ fn verdicts(
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let Some(key) = key else { return Ok(Vec::new()) };
     let environment = built[0].0.environment;
-    let same = chosen.reference.environment == Some(environment)
-        && built.iter().all(|(run, _)| run.environment == environment);
+    let same = chosen.reference.environment == Some(environment);
     let mut lines = Vec::new();
     for (kind, outputs) in judgement.statements(same) {
         let verdict = verdict(args, chosen, plan, key)?;
         let artifacts: Vec<Artifact> = outputs.iter().map(|output| output.artifact()).collect();
         let verdict = Verdict {
             kind,
-            subjects: rebuild::subjects(&chosen.expected, &outputs),
+            subjects: rebuild::subjects(kind, &chosen.expected, &outputs),
             rebuild: own.payload,
             rebuild_environment: Some(environment),
             reason: reason(kind, &outputs, judgement, same),
@@ -446,7 +454,6 @@ fn reason(kind: VerdictKind, outputs: &[&Output], judgement: &Judgement, same: b
 /// A build that came to nothing: said, signed as inconclusive, never a veto.
 fn failed(
     args: &Args,
-    bytes: &[u8],
     chosen: &Chosen,
     plan: &Plan,
     place: &Place,
@@ -457,25 +464,22 @@ fn failed(
         let (subjects, artifacts): (Vec<Subject>, Vec<Artifact>) = rebuild::all_subjects(&chosen.expected);
         let reason = format!("the build failed: {}", failure.fact);
         let verdict = Verdict { subjects, artifacts, reason, ..verdict(args, chosen, plan, key)? };
-        keep(args, bytes, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
+        keep(args, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
         ui::say("signed: inconclusive");
     }
     place.close(failure.exit != Exit::BuildFailed);
     Err(failure)
 }
 
-/// Puts the signed statements where they were asked for.
-fn keep(args: &Args, bytes: &[u8], place: &Place, lines: &[Vec<u8>]) -> Result<(), Failure> {
+/// Puts the signed statements where they were asked for. What others added to the bundle while the build ran stays.
+fn keep(args: &Args, place: &Place, lines: &[Vec<u8>]) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());
     }
     let too_much = |err| Failure::new(Exit::CouldNotTell, err);
     place.write(STATEMENTS, &bundle::append(b"", lines).map_err(too_much)?)?;
     if args.append {
-        // The bundle may have grown while the build ran: what is there now is kept.
-        let now = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
-        let now = if now.starts_with(bytes) { now } else { bytes.to_vec() };
-        fs::write(&args.bundle, &bundle::append(&now, lines).map_err(too_much)?, 0o644, Existing::Replace)?;
+        fs::update(&args.bundle, bundle::MAX_BUNDLE, |now| bundle::append(&now, lines).map_err(too_much))?;
     }
     Ok(())
 }
@@ -498,15 +502,18 @@ fn report(
         Some(signed) => format!("another one; signed is sha256:{signed}"),
         None => "the manifest names none".to_owned(),
     };
-    let total = judgement.outputs.len();
-    let good = total - judgement.differing().count();
+    let files = judgement.outputs.iter().filter(|output| output.is_file).count();
     let last = match exit {
-        Exit::Yes => format!("identical: {} of {release}", ui::count(total, "output")),
+        Exit::Yes => format!("identical: {} of {release}", ui::count(files, "file")),
         Exit::NotDeterministic => format!("not deterministic: {} runs of {release} disagree", args.runs),
-        _ if !published.foreign.is_empty() && good == total => {
-            format!("different: identical to the manifest, but what is published is not: {release}")
+        _ if judgement.differing().count() == 0 => {
+            format!("different: rebuilt as signed, but what is published is not: {release}")
         }
-        _ => format!("different: {good} of {total} outputs of {release} are identical"),
+        _ => {
+            let total = judgement.outputs.len();
+            let good = total - judgement.differing().count();
+            format!("different: {good} of {total} outputs of {release} are identical")
+        }
     };
     if args.json {
         let document = json!({
@@ -522,8 +529,7 @@ fn report(
             "observation": built.observation,
             "outputs": judgement.outputs.iter().map(output_json).collect::<Vec<_>>(),
             "published": published.located.iter().map(Located::json).collect::<Vec<_>>(),
-            "notTheSignedOnes": published.foreign,
-            "notPublished": published.absent,
+            "publishedDiffersFromSigned": published.foreign.iter().map(|d| d.path.escaped()).collect::<Vec<_>>(),
             "kept": kept.then(|| place.dir.to_string_lossy()),
         });
         ui::data(&format!("{document}\n"));
@@ -540,19 +546,17 @@ fn report(
         for output in &judgement.outputs {
             let mut line = format!("{}: {}", ui::escape(&output.path.escaped()), output.verdict.word());
             if !output.what.is_empty() {
-                let what: Vec<String> = output.what.iter().map(ToString::to_string).collect();
-                line += &format!(" (signed / rebuilt: {})", what.join(", "));
+                let what: Vec<String> = output.what.iter().map(|what| what.words("signed", "rebuilt")).collect();
+                line += &format!(": {}", what.join(", "));
             }
             text += &format!("{line}\n");
         }
+        for difference in &published.foreign {
+            let what: Vec<String> = difference.what.iter().map(|what| what.words("published", "signed")).collect();
+            text += &format!("{}: {}\n", ui::escape(&difference.path.escaped()), what.join(", "));
+        }
         for located in &published.located {
-            text += &format!("published / rebuilt: {}\n", located.line());
-        }
-        for path in &published.foreign {
-            text += &format!("{}: published is not the signed one\n", ui::escape(path));
-        }
-        for path in &published.absent {
-            text += &format!("{}: is not among the published files\n", ui::escape(path));
+            text += &format!("{}\n", located.line("published", "rebuilt"));
         }
         text += &format!("{last}\n");
         ui::data(&text);

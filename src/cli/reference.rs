@@ -66,8 +66,8 @@ pub fn choose(
         let name = match &signer {
             None => None,
             Some(names) => match names.iter().find(|(_, builders)| builders.contains(&provenance.builder)) {
-                Some((name, _)) => Some(name.clone()),
-                None => {
+                Some((name, _)) if observed_enough(&provenance, policy.as_ref()) => Some(name.clone()),
+                _ => {
                     untrusted += 1;
                     continue;
                 }
@@ -88,16 +88,26 @@ pub fn choose(
                 format!("{shown}: a signature that names a vendor of the policy does not verify"),
             ),
             (None, None) if untrusted > 0 => {
-                Failure::new(Exit::Refused, format!("{shown} holds no manifest by a vendor of the policy"))
+                Failure::new(Exit::Refused, format!("{shown} holds no manifest that the policy accepts of a vendor"))
                     .hint("`countersign inspect` shows who signed what")
             }
             (None, None) => Failure::new(Exit::Broken, format!("{shown} holds no manifest")),
         });
     }
-    if found.iter().any(|(_, order, ..)| *order != found[0].1) {
-        let mut failure = Failure::usage(format!("{shown} holds manifests of several build orders"));
-        for (digest, _, provenance, ..) in &found {
-            failure = failure.hint(format!("--manifest sha256:{digest}    # {}", provenance.order.release));
+    // Whoever orders the lines must not choose what is answered.
+    let first = &found[0];
+    let another = found.iter().find(|(_, order, provenance, ..)| {
+        *order != first.1 || provenance.subjects != first.2.subjects || provenance.outputs != first.2.outputs
+    });
+    if let Some((_, order, ..)) = another {
+        let what = if *order == first.1 { "that disagree about the outputs" } else { "of several build orders" };
+        let mut failure = Failure::usage(format!("{shown} holds manifests {what}: which one is meant?"));
+        if policy.is_none() {
+            failure = failure.hint("--policy P leaves those that a vendor of yours signed");
+        }
+        for (digest, _, provenance, claimed, _) in found.iter().take(10) {
+            let release = &provenance.order.release;
+            failure = failure.hint(format!("--manifest sha256:{digest}    # {release}, by {claimed}"));
         }
         return Err(failure);
     }
@@ -106,7 +116,8 @@ pub fn choose(
     let text = |digest: &[u8; 32]| bundle.text(&Sha256::from_bytes(*digest)).map(str::to_owned);
     let source_listing = text(listing.as_bytes());
     let outputs = text(provenance.outputs.as_bytes());
-    let (reference, expected) = Reference::split(payload, provenance, outputs.as_deref());
+    let (reference, expected) = Reference::split(payload, provenance, outputs.as_deref())
+        .map_err(|err| Failure::new(Exit::Broken, format!("{shown}: {err}")))?;
     let claimed = if claimed.is_empty() { "a key without a name".to_owned() } else { claimed };
     if policy.is_none() {
         ui::say(&format!("note: signer {} is claimed, not checked: no --policy", ui::escape(&claimed)));
@@ -119,6 +130,10 @@ fn vendors(envelope: &Envelope, policy: &Policy) -> Vec<(String, Vec<String>)> {
     let vendors: Vec<_> = policy.signers().iter().filter(|signer| signer.role == Role::Vendor).collect();
     let keys: Vec<PublicKey> = vendors.iter().map(|signer| signer.key).collect();
     envelope.signers(&keys).into_iter().map(|at| (vendors[at].name.clone(), vendors[at].builders.clone())).collect()
+}
+
+fn observed_enough(provenance: &Provenance, policy: Option<&Policy>) -> bool {
+    policy.is_none_or(|policy| policy.require().observation.contains(&provenance.observation))
 }
 
 /// Whether a signature claims to be by one of the policy's vendors. Only for the wording: broken evidence is not the same as none.

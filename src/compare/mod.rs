@@ -2,7 +2,6 @@
 
 use crate::path::TreePath;
 use crate::tree::{DIR, FILE, LINK, Line, TYPE_BITS};
-use std::fmt;
 use std::io::{self, Read};
 
 /// One path at which two trees differ.
@@ -35,20 +34,19 @@ pub enum What {
     Content,
 }
 
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl What {
+    /// In words, with names for the two sides: `size 77 signed, 91 here`.
+    pub fn words(&self, a: &str, b: &str) -> String {
         match self {
-            What::OnlyA => f.write_str("only on the left"),
-            What::OnlyB => f.write_str("only on the right"),
-            What::Type(a, b) => write!(f, "{a} / {b}"),
-            What::Mode(a, b) => write!(f, "mode {a:04o} / {b:04o}"),
-            What::Size(a, b) => write!(f, "size {a} / {b}"),
-            What::Content => f.write_str("content"),
+            What::OnlyA => format!("only {a}"),
+            What::OnlyB => format!("only {b}"),
+            What::Type(x, y) => format!("a {x} {a}, a {y} {b}"),
+            What::Mode(x, y) => format!("mode {x:04o} {a}, {y:04o} {b}"),
+            What::Size(x, y) => format!("size {x} {a}, {y} {b}"),
+            What::Content => "content".to_owned(),
         }
     }
-}
 
-impl What {
     /// A word for machines.
     pub fn word(&self) -> &'static str {
         match self {
