@@ -65,19 +65,45 @@ fn a2_no_outputs_and_failing_builds_are_never_signed() {
 #[test]
 fn a3_what_is_delivered_does_not_choose_its_trust() {
     let project = Project::tiny();
-    for dir in ["delivered", "delivered/.countersign", "delivered/.countersign/trust", "home", "home/.config", "home/.config/countersign"] {
+    for dir in [
+        "delivered",
+        "delivered/.countersign",
+        "delivered/.countersign/trust",
+        "home",
+        "home/.config",
+        "home/.config/countersign",
+    ] {
         std::fs::create_dir(project.path(dir)).unwrap();
     }
     project.run(&["key", "generate", "--no-passphrase", "--out", "evil", "--comment", "evil"]).ends(0);
     project.run(&["key", "generate", "--no-passphrase", "--out", "evil2", "--comment", "evil2"]).ends(0);
     project.run(&["attest", "--source", "src", "--key", "evil", "--bundle", BUNDLE, "--out", "out"]).ends(0);
     project.rebuild(&["--key", "evil2", "--append"]).ends(0);
-    let evil = ["policy", "init", "--vendor", "evil.pub", "--rebuilder", "evil2.pub", "--rebuilders", "1", "-o", "evil-policy"];
+    let evil = [
+        "policy",
+        "init",
+        "--vendor",
+        "evil.pub",
+        "--rebuilder",
+        "evil2.pub",
+        "--rebuilders",
+        "1",
+        "-o",
+        "evil-policy",
+    ];
     project.run(&evil).ends(0);
     // All the places where a tool might look.
     project.copy(BUNDLE, "delivered/b.intoto.jsonl");
     project.copy("out/run", "delivered/run");
-    for name in ["policy.toml", "policy", ".countersign/policy.toml", ".countersign/trust/policy.toml", "countersign.policy.toml", "b.policy.toml", "trust.toml"] {
+    for name in [
+        "policy.toml",
+        "policy",
+        ".countersign/policy.toml",
+        ".countersign/trust/policy.toml",
+        "countersign.policy.toml",
+        "b.policy.toml",
+        "trust.toml",
+    ] {
         project.copy("evil-policy", &format!("delivered/{name}"));
     }
     project.copy("evil-policy", "home/.config/countersign/policy.toml");
@@ -123,7 +149,11 @@ for dir in {places}; do echo poison > $dir/poison 2>/dev/null; done || true; ech
         assert_eq!(project.text(&format!("{bundle}.out/out.txt")), "clean\n", "{bundle}");
     }
     project.review(&["--runs", "3"]).ends(0);
-    assert_eq!(project.names("src"), ["build.sh", "countersign.toml", "input.txt"], "nor is anything left in the source");
+    assert_eq!(
+        project.names("src"),
+        ["build.sh", "countersign.toml", "input.txt"],
+        "nor is anything left in the source"
+    );
     assert_eq!(project.names("tmp"), [""; 0]);
 
     // What was exported, logged and listed by the first run is no input of the second.
@@ -170,7 +200,8 @@ fn a5_no_variable_comes_from_outside() {
     }
     // The twin: a variable of the recipe is there, and is in the statement.
     let project = Project::new("echo $FLAVOUR > out.txt", &["out.txt"]).set("build", "env = { FLAVOUR = \"good\" }");
-    let mut attest = project.command(&["attest", "--source", "src", "--key", "vendor", "--bundle", BUNDLE, "--out", "out"]);
+    let mut attest =
+        project.command(&["attest", "--source", "src", "--key", "vendor", "--bundle", BUNDLE, "--out", "out"]);
     finish(attest.env("FLAVOUR", "evil")).ends(0);
     assert_eq!(project.text("out/out.txt"), "good\n");
     let statement = project.statement("provenance");
@@ -239,7 +270,10 @@ fn a14_a_fifo_is_refused_at_once() {
         &["policy", "init", "--vendor", "pipe", "--rebuilders", "none", "-o", "new.policy"],
     ] {
         let said = project.run(args);
-        assert!(said.code == 7 && said.err.contains("pipe") && said.err.to_lowercase().contains("fifo"), "{args:?}: {said:?}");
+        assert!(
+            said.code == 7 && said.err.contains("pipe") && said.err.to_lowercase().contains("fifo"),
+            "{args:?}: {said:?}"
+        );
     }
     for source in ["src", "pipe"] {
         project.rebuild(&["--source", source]).fails(7, "FIFO");
@@ -264,14 +298,18 @@ fn a14_a_fifo_is_refused_at_once() {
 /// A15: the build's log is in the receipt, which is then too long to be read.
 #[test]
 fn a15_a_long_log_does_no_harm() {
-    let script = format!("head -c 20000000 /dev/zero | od -v -An -tx1 -w64 | head -c 20000000; echo; echo secret; {TINY}");
+    let script =
+        format!("head -c 20000000 /dev/zero | od -v -An -tx1 -w64 | head -c 20000000; echo; echo secret; {TINY}");
     let project = Project::new(&script, &["out.txt", "run"]);
     project.attest_to(BUNDLE, &["--quiet", "--out", "out"]).ends(0);
     project.review(&["--quiet"]).ends(0);
     project.verify(&["out/run"]).ends(0);
     let bundle = project.get(BUNDLE);
     assert!(bundle.len() < 100_000, "{}", bundle.len());
-    assert!(!common::statements(&bundle).iter().any(|statement| statement.to_string().contains("secret")), "only its digest");
+    assert!(
+        !common::statements(&bundle).iter().any(|statement| statement.to_string().contains("secret")),
+        "only its digest"
+    );
     let log = project.get("b.log");
     assert_eq!(log.len(), 20_000_000 + "\nsecret\n".len());
     let recorded = project.statement("run-record")["predicate"]["log"].clone();

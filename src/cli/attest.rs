@@ -368,6 +368,10 @@ pub fn run_once(
         }
         Err(err) => {
             let failure = Failure::from(err);
+            if failure.exit != Exit::BuildFailed && log.is_empty() {
+                // There was no build; a log would say that there was one.
+                return Err(failure);
+            }
             let kept = log.finish_failed();
             Err(if failure.exit == Exit::BuildFailed { failure.hint(kept) } else { failure })
         }

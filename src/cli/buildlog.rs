@@ -20,6 +20,7 @@ pub struct BuildLog {
     file: BufWriter<File>,
     failed: Option<std::io::Error>,
     live: bool,
+    empty: bool,
     partial: Vec<u8>,
     tail: VecDeque<String>,
 }
@@ -37,6 +38,7 @@ impl BuildLog {
             file: BufWriter::new(file),
             failed: None,
             live,
+            empty: true,
             partial: Vec::new(),
             tail: VecDeque::new(),
         })
@@ -44,6 +46,7 @@ impl BuildLog {
 
     /// Takes what the steps printed.
     pub fn take(&mut self, bytes: &[u8]) {
+        self.empty &= bytes.is_empty();
         if let Err(err) = self.file.write_all(bytes) {
             self.failed.get_or_insert(err);
         }
@@ -71,6 +74,11 @@ impl BuildLog {
         }
         self.tail.push_back(shown);
         self.partial.clear();
+    }
+
+    /// Whether nothing was printed so far.
+    pub fn is_empty(&self) -> bool {
+        self.empty
     }
 
     /// Ends the log; the file stands at its path from now on.

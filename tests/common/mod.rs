@@ -179,7 +179,8 @@ pub struct Project {
 }
 
 /// The script of most projects: two files, one of them a program.
-pub const TINY: &str = "{ echo built from:; cat input.txt; } > out.txt; printf '#!/bin/sh\\necho tiny\\n' > run; chmod 755 run";
+pub const TINY: &str =
+    "{ echo built from:; cat input.txt; } > out.txt; printf '#!/bin/sh\\necho tiny\\n' > run; chmod 755 run";
 
 impl Project {
     /// A project whose only step is this script, with these outputs.
@@ -194,13 +195,23 @@ impl Project {
             std::fs::create_dir(project.path(name)).unwrap();
             std::fs::set_permissions(project.path(name), PermissionsExt::from_mode(0o755)).unwrap();
         }
-        project.put("src/build.sh", &format!("set -eu\numask 022\n{script}\n"));
+        project.put("src/build.sh", format!("set -eu\numask 022\n{script}\n"));
         project.put("src/input.txt", "one line of input\n");
         for key in ["vendor", "reviewer"] {
             project.run(&["key", "generate", "--no-passphrase", "--out", key, "--comment", key]).ends(0);
         }
-        let policy =
-            ["policy", "init", "--vendor", "vendor.pub", "--rebuilder", "reviewer.pub", "--rebuilders", "1", "-o", "policy"];
+        let policy = [
+            "policy",
+            "init",
+            "--vendor",
+            "vendor.pub",
+            "--rebuilder",
+            "reviewer.pub",
+            "--rebuilders",
+            "1",
+            "-o",
+            "policy",
+        ];
         project.run(&policy).ends(0);
         project.write_recipe();
         project
@@ -382,13 +393,16 @@ impl Project {
         };
         let listing_of = |start: &str| {
             let texts = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect::<Vec<_>>();
-            let texts = texts.iter().filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["text"].as_str()?.to_owned()));
+            let texts = texts
+                .iter()
+                .filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["text"].as_str()?.to_owned()));
             texts.into_iter().find(|text| text.starts_with(start)).unwrap()
         };
         let source = listing_of("countersign-tree v1 source\n");
         let mut outputs = listing_of("countersign-tree v1 output\n");
         change(&mut provenance, &mut outputs);
-        provenance.outputs = countersign::digest::TreeDigest::from_bytes(*digest::sha256(outputs.as_bytes()).as_bytes());
+        provenance.outputs =
+            countersign::digest::TreeDigest::from_bytes(*digest::sha256(outputs.as_bytes()).as_bytes());
         let lines = [
             self.vendor().sign_envelope(provenance.encode()).to_line(),
             Blob::listing(&source).to_line(),

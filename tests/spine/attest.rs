@@ -6,7 +6,9 @@ use super::common::{BUNDLE, Project, Said, roots};
 #[track_caller]
 fn refuses(project: &Project, more: &[&str], code: i32, why: &str) -> Said {
     let tree = |project: &Project| -> Vec<String> {
-        let all = [".", "src", "tmp"].iter().flat_map(|dir| project.names(dir).into_iter().map(move |n| format!("{dir}/{n}")));
+        let all = [".", "src", "tmp"]
+            .iter()
+            .flat_map(|dir| project.names(dir).into_iter().map(move |n| format!("{dir}/{n}")));
         all.filter(|name| !name.ends_with(".log")).collect()
     };
     let before = tree(project);
@@ -20,7 +22,8 @@ fn refuses(project: &Project, more: &[&str], code: i32, why: &str) -> Said {
 
 #[test]
 fn a_failing_build_shows_its_error_and_signs_nothing() {
-    let script = "echo compiling; for n in 1 2 3; do echo line $n; done; echo 'main.c:3: error: expected ;' >&2; exit 3";
+    let script =
+        "echo compiling; for n in 1 2 3; do echo line $n; done; echo 'main.c:3: error: expected ;' >&2; exit 3";
     let project = Project::new(script, &["out.txt"]);
     for more in [&["--quiet"][..], &[]] {
         let said = refuses(&project, &[more, &["--out", "out"]].concat(), 6, "step 1: \"sh\" ended with exit code 3");
@@ -104,8 +107,12 @@ fn half_of_it_is_never_there() {
     project.run(&["key", "generate", "--out", "locked", "--passphrase-file", "vendor"]).ends(0);
     refuses(&project, &["--key", "locked"], 2, "a passphrase is needed");
     refuses(&project, &["--key", "locked", "--passphrase-file", "reviewer.pub"], 2, "passphrase");
-    project.run(&["attest", "--source", "src", "--key", "vendor", "--bundle", "d.jsonl", "--scratch", "nowhere"]).fails(7, "nowhere");
-    assert!(!project.path("d.jsonl").exists() && !project.path("d.log").exists() && !project.path("d.log.part").exists());
+    project
+        .run(&["attest", "--source", "src", "--key", "vendor", "--bundle", "d.jsonl", "--scratch", "nowhere"])
+        .fails(7, "nowhere");
+    assert!(
+        !project.path("d.jsonl").exists() && !project.path("d.log").exists() && !project.path("d.log.part").exists()
+    );
 }
 
 #[test]
@@ -147,7 +154,21 @@ fn keys_bundles_and_outputs_are_not_where_the_build_reads() {
 
 #[test]
 fn roots_that_no_build_gets() {
-    for root in ["/", "/home", "/etc", "/root", "/var", "/tmp/tools", "/proc/self", "/dev", "/run/x", "tools", "./tools", "/usr/../etc", "/usr/"] {
+    for root in [
+        "/",
+        "/home",
+        "/etc",
+        "/root",
+        "/var",
+        "/tmp/tools",
+        "/proc/self",
+        "/dev",
+        "/run/x",
+        "tools",
+        "./tools",
+        "/usr/../etc",
+        "/usr/",
+    ] {
         let project = Project::tiny().root(root.as_ref());
         refuses(&project, &[], 2, &format!("{root:?}"));
     }

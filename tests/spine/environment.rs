@@ -10,7 +10,8 @@ fn place() -> Option<tempfile::TempDir> {
     // A private home cannot be passed by the build of root.
     let homes = std::env::var_os("HOME").map(PathBuf::from).filter(|_| !super::common::is_root());
     let places = [Some(PathBuf::from("/var/lib")), homes, Some(env!("CARGO_TARGET_TMPDIR").into())];
-    let made = places.into_iter().flatten().filter(|dir| !reserved(dir)).find_map(|dir| tempfile::tempdir_in(dir).ok())?;
+    let made =
+        places.into_iter().flatten().filter(|dir| !reserved(dir)).find_map(|dir| tempfile::tempdir_in(dir).ok())?;
     std::fs::set_permissions(made.path(), PermissionsExt::from_mode(0o755)).unwrap();
     Some(made)
 }

@@ -7,9 +7,13 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn the_variables_are_those_recorded() {
-    let project = Project::tiny().steps("[[\"env\"], [\"sh\", \"build.sh\"]]").set("build", "env = { CFLAGS = \"-O2 -g\", LANG = \"C\" }");
+    let project = Project::tiny()
+        .steps("[[\"env\"], [\"sh\", \"build.sh\"]]")
+        .set("build", "env = { CFLAGS = \"-O2 -g\", LANG = \"C\" }");
     let mut attest = project.command(&["attest", "--source", "src", "--key", "vendor", "--bundle", "b.intoto.jsonl"]);
-    for (name, value) in [("FLAVOUR", "evil"), ("CFLAGS", "-O0"), ("SOURCE_DATE_EPOCH", "1"), ("TZ", "Asia/Tokyo"), ("LD_PRELOAD", "")] {
+    for (name, value) in
+        [("FLAVOUR", "evil"), ("CFLAGS", "-O0"), ("SOURCE_DATE_EPOCH", "1"), ("TZ", "Asia/Tokyo"), ("LD_PRELOAD", "")]
+    {
         attest.env(name, value);
     }
     finish(&mut attest).ends(0);
@@ -25,7 +29,8 @@ fn the_variables_are_those_recorded() {
     assert!(!inside.contains_key("FLAVOUR"));
 
     // The same without a sandbox.
-    let mut attest = project.command(&["attest", "--source", "src", "--key", "vendor", "--bundle", "c.jsonl", "--sandbox=none"]);
+    let mut attest =
+        project.command(&["attest", "--source", "src", "--key", "vendor", "--bundle", "c.jsonl", "--sandbox=none"]);
     finish(attest.env("FLAVOUR", "evil")).ends(0);
     assert_eq!(project.text("c.log"), text);
 }
@@ -103,7 +108,8 @@ fn limits_hold() {
 
 #[test]
 fn a_step_is_over_when_it_ends() {
-    let project = Project::tiny().steps("[[\"sh\", \"-c\", \"sleep 600 & (sleep 1; echo late > late) & true\"], [\"sh\", \"build.sh\"]]");
+    let project = Project::tiny()
+        .steps("[[\"sh\", \"-c\", \"sleep 600 & (sleep 1; echo late > late) & true\"], [\"sh\", \"build.sh\"]]");
     let begun = Instant::now();
     project.attest();
     assert!(begun.elapsed() < Duration::from_secs(30));

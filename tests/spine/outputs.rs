@@ -18,10 +18,18 @@ fn links_directories_odd_names_and_modes() {
     assert!(!said.err.contains('\u{1b}'));
     let said = project.review(&["--out", "again"]).ends(0);
     assert!(!said.out.contains('\u{1b}') && said.out.contains("out/\\u{1b}[2J: identical"), "{}", said.out);
-    assert!(said.out.contains("out/line\\nfeed: identical") && said.out.contains("out/\\xffraw: identical"), "{}", said.out);
+    assert!(
+        said.out.contains("out/line\\nfeed: identical") && said.out.contains("out/\\xffraw: identical"),
+        "{}",
+        said.out
+    );
     for tree in ["kept", "again/run-1"] {
         let mode = |name: &str| project.mode(&format!("{tree}/out/{name}"));
-        assert_eq!((mode("setuid"), mode("closed"), mode("sub"), mode("sticky")), (0o4755, 0o400, 0o700, 0o1777), "{tree}");
+        assert_eq!(
+            (mode("setuid"), mode("closed"), mode("sub"), mode("sticky")),
+            (0o4755, 0o400, 0o700, 0o1777),
+            "{tree}"
+        );
         let link = std::fs::read_link(project.path(format!("{tree}/out/link"))).unwrap();
         assert_eq!(link.to_str(), Some("../nowhere"));
         assert_eq!(project.get(&format!("{tree}/out/line\nfeed")), b"b\n");

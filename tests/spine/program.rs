@@ -139,7 +139,9 @@ fn a_closed_pipe_is_quiet() {
     project.attest();
     project.review(&[]).ends(0);
     let verify = ["verify", "out/run", "--bundle", BUNDLE, "--policy", "policy"];
-    for args in [&["inspect", BUNDLE][..], &verify, &["digest", "src", "--listing"], &["--help"], &["compare", "src", "out"]] {
+    for args in
+        [&["inspect", BUNDLE][..], &verify, &["digest", "src", "--listing"], &["--help"], &["compare", "src", "out"]]
+    {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = project.command(args);
@@ -225,7 +227,8 @@ fn policies_hold_for_signers_of_the_bundle_alone() {
     let mut envelope: Value = serde_json::from_str(first).unwrap();
     project.put("sig", envelope["signatures"][0]["sig"].as_str().unwrap());
     flip(&project.path("sig"));
-    let sig = String::from_utf8_lossy(&project.get("sig")).replace(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c), "A");
+    let sig = String::from_utf8_lossy(&project.get("sig"))
+        .replace(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c), "A");
     envelope["signatures"][0]["sig"] = sig.into();
     let rest: Vec<&str> = rest.lines().skip(1).collect();
     project.put(BUNDLE, format!("{envelope}\n{}\n", rest.join("\n")));

@@ -116,7 +116,11 @@ fn a_build_that_disagrees_with_itself_is_never_identical() {
         project.attest();
         let said = project.review(&[]).ends(1).last("different: 0 of 1 outputs");
         assert!(!said.out.lines().any(|line| line.ends_with(": identical")), "{name}: {}", said.out);
-        assert_eq!(project.kinds(), ["provenance", "run-record", "provenance", "run-record", "not-reproduced"], "{name}");
+        assert_eq!(
+            project.kinds(),
+            ["provenance", "run-record", "provenance", "run-record", "not-reproduced"],
+            "{name}"
+        );
         assert_eq!(project.statement("not-reproduced")["predicate"]["artifacts"][0]["verdict"], "different");
         project.verify(&["out/out.txt"]).ends(3);
         let document = project.rebuild(&["--json", "--runs", "2"]).ends(5).json();

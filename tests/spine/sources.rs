@@ -20,7 +20,9 @@ fn refused(what: &str, change: impl FnOnce(&Project)) {
 
 #[test]
 fn another_source_is_named_file_by_file() {
-    refused("input.txt: size 18 / 19 (signed / here), content (signed / here)", |p| p.put("src/input.txt", "one line of input!\n"));
+    refused("input.txt: size 18 / 19 (signed / here), content (signed / here)", |p| {
+        p.put("src/input.txt", "one line of input!\n")
+    });
     refused("input.txt: content (signed / here)", |p| p.put("src/input.txt", "one line of imput\n"));
     refused("added.txt: is not in the signed source", |p| p.put("src/added.txt", "x"));
     refused("input.txt: is missing here", |p| std::fs::remove_file(p.path("src/input.txt")).unwrap());
@@ -102,7 +104,8 @@ fn directory_tar_and_tar_gz_are_one_source() {
     let attested = project.attest();
     for archive in ["plain.tar", "packed.tar.gz"] {
         let bundle = format!("{archive}.jsonl");
-        let args = ["attest", "--source", archive, "--recipe", "src/countersign.toml", "--key", "vendor", "--bundle", &bundle];
+        let args =
+            ["attest", "--source", archive, "--recipe", "src/countersign.toml", "--key", "vendor", "--bundle", &bundle];
         assert_eq!(project.run(&args).ends(0).out, attested.out, "the same statement");
         project.rebuild(&["--source", archive]).ends(0).last("identical: 2 outputs");
     }
@@ -154,13 +157,15 @@ fn the_time_of_a_commit() {
     // Another commit time is another build order.
     let fixed = Project::new(TINY, &["out.txt"]).set("build", "source-date-epoch = 1700000002");
     fixed.attest();
-    let variables = fixed.statement("provenance")["predicate"]["buildDefinition"]["internalParameters"]["variables"].clone();
+    let variables =
+        fixed.statement("provenance")["predicate"]["buildDefinition"]["internalParameters"]["variables"].clone();
     assert_eq!(variables["SOURCE_DATE_EPOCH"], "1700000002");
 }
 
 #[test]
 fn what_is_left_out_is_said_and_signed() {
-    let project = Project::new("ls > out.txt", &["out.txt"]).set("source", "exclude = [\".git\", \"*.tmp\", \"notes\"]");
+    let project =
+        Project::new("ls > out.txt", &["out.txt"]).set("source", "exclude = [\".git\", \"*.tmp\", \"notes\"]");
     project.put("src/a.tmp", "");
     std::fs::create_dir(project.path("src/notes")).unwrap();
     project.put("src/notes/secret", "");

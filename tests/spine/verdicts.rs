@@ -47,7 +47,10 @@ fn missing_and_extra_outputs() {
     project.attest();
     let attested = project.get(BUNDLE);
     project.forge(|provenance, listing| {
-        let subject = Subject { name: countersign::path::TreePath::from_escaped("zz").unwrap(), ..provenance.subjects[0].clone() };
+        let subject = Subject {
+            name: countersign::path::TreePath::from_escaped("zz").unwrap(),
+            ..provenance.subjects[0].clone()
+        };
         *listing += &format!("100644 30 {} zz\n", subject.sha256);
         provenance.subjects.push(subject);
     });
@@ -87,7 +90,10 @@ fn another_environment_and_the_same_bytes() {
     assert!(verdict["predicate"]["reason"].as_str().unwrap().contains("in another environment"));
     project.verify(&["out/run"]).ends(0);
     let document = project.rebuild(&["--json"]).ends(0).json();
-    assert_eq!((&document["environment"]["signed"], &document["environment"]["here"]), (&"07".repeat(32).into(), &here.into()));
+    assert_eq!(
+        (&document["environment"]["signed"], &document["environment"]["here"]),
+        (&"07".repeat(32).into(), &here.into())
+    );
 }
 
 #[test]
@@ -107,7 +113,9 @@ fn another_environment_and_other_bytes_is_no_dissent() {
 fn a_rebuild_that_fails_is_inconclusive() {
     let project = Project::tiny();
     project.attest();
-    let fails = project.text("src/countersign.toml").replace("[\"sh\", \"build.sh\"]", "[\"sh\", \"-c\", \"echo why; exit 7\"]");
+    let fails = project
+        .text("src/countersign.toml")
+        .replace("[\"sh\", \"build.sh\"]", "[\"sh\", \"-c\", \"echo why; exit 7\"]");
     project.put("src/countersign.toml", &fails);
     // The listing in the bundle is that of the first source, so the source at hand is checked by its digest alone.
     let listing = project.run(&["digest", "src", "--listing"]).ends(0).out;
@@ -121,7 +129,8 @@ fn a_rebuild_that_fails_is_inconclusive() {
             swhid: None,
         };
     });
-    let said = project.review(&["--quiet", "--out", "kept"]).fails(6, "ended with exit code 7").says("signed: inconclusive");
+    let said =
+        project.review(&["--quiet", "--out", "kept"]).fails(6, "ended with exit code 7").says("signed: inconclusive");
     said.says("\nwhy\n").says("the whole log is in kept/run-1.log");
     assert_eq!(project.kinds(), ["provenance", "inconclusive"]);
     let verdict = project.statement("inconclusive");
@@ -213,7 +222,9 @@ fn a_verdict_is_taken_back_with_a_reason() {
     // A coin: sooner or later both have come.
     let project = Project::new("echo $(($(od -An -N1 -tu1 /dev/urandom) % 2)) > out.txt", &["out.txt"]);
     project.attest();
-    project.rebuild(&["--supersedes", &format!("sha256:{}", "0".repeat(64)), "--key", "reviewer", "--append"]).fails(2, "--reason");
+    project
+        .rebuild(&["--supersedes", &format!("sha256:{}", "0".repeat(64)), "--key", "reviewer", "--append"])
+        .fails(2, "--reason");
     let toss = |wanted: i32, more: &[&str]| {
         for _ in 0..200 {
             let before = project.get(BUNDLE);
@@ -234,7 +245,10 @@ fn a_verdict_is_taken_back_with_a_reason() {
     toss(0, &["--supersedes", &old, "--reason", "the disk was full"]);
     project.verify(&["out/out.txt"]).ends(0).prints("taken back since");
     let supersedes = project.statement("reproduced")["predicate"]["supersedes"].clone();
-    assert_eq!((&supersedes["payload"]["sha256"], &supersedes["reason"]), (&old[7..].into(), &"the disk was full".into()));
+    assert_eq!(
+        (&supersedes["payload"]["sha256"], &supersedes["reason"]),
+        (&old[7..].into(), &"the disk was full".into())
+    );
 }
 
 #[test]
@@ -247,7 +261,8 @@ fn without_isolation_is_recorded_and_refused() {
     project.review(&["--sandbox=none"]).ends(0).says("built without isolation");
     project.verify(&["out/run"]).ends(3).last("no: ");
     let policy = project.text("policy");
-    project.put("policy", policy.replace("# observation = [\"isolated\"]", "observation = [\"isolated\", \"observed\"]"));
+    project
+        .put("policy", policy.replace("# observation = [\"isolated\"]", "observation = [\"isolated\", \"observed\"]"));
     project.verify(&["out/run"]).ends(0);
     // Only the rebuild lacks isolation.
     project.put("policy", policy);
@@ -271,7 +286,10 @@ fn statements_name_what_they_are_about() {
         let line = project.text(BUNDLE).lines().filter(|line| line.contains("payloadType")).nth(at).unwrap().to_owned();
         countersign::envelope::Envelope::parse(line.as_bytes()).unwrap().payload_digest().to_string()
     };
-    assert_eq!(all.iter().map(kind).collect::<Vec<_>>(), ["provenance", "run-record", "provenance", "run-record", "reproduced"]);
+    assert_eq!(
+        all.iter().map(kind).collect::<Vec<_>>(),
+        ["provenance", "run-record", "provenance", "run-record", "reproduced"]
+    );
     assert_eq!(all[1]["subject"][0]["digest"]["sha256"], payload(0));
     assert_eq!(all[3]["subject"][0]["digest"]["sha256"], payload(2));
     let verdict = &all[4]["predicate"];
