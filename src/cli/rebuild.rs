@@ -384,7 +384,7 @@ fn published(args: &Args, chosen: &Chosen, built: &Built, place: &Place) -> Resu
         let tree = Tree::new(TreeKind::Output, entries)
             .map_err(|err| Failure::new(Exit::CouldNotTell, format!("{}: {err}", dir.display())))?;
         // Kept beside the rebuilt ones, so that the two can be looked at later.
-        source::export(dir, &tree, &place.dir.join("published"), 0o700)?;
+        source::export(dir, &tree, &place.dir.join("published"), source::Special::Strip)?;
     }
     Ok(result)
 }
