@@ -9,6 +9,7 @@ use crate::path::TreePath;
 use crate::recipe::{self, Epoch, Recipe};
 use crate::sandbox::{self, Ran, SandboxError};
 use crate::scan::{self, ScanError};
+pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment};
 use crate::tree::{Node, Tree, TreeError, TreeKind};
@@ -236,12 +237,10 @@ impl Built {
         self.work.build_dir()
     }
 
-    /// Copies the outputs to a new directory, exactly as they were recorded. With a setuid or setgid file among them the directory is
-    /// closed to others: a recipe of somebody else's must not leave a root shell on the reviewer's disk.
-    pub fn export(&self, to: &Path) -> Result<(), BuildError> {
-        let special = |node: &Node| matches!(node, Node::File { perm, .. } if perm & 0o6000 != 0);
-        let open = !self.outputs.entries().iter().any(|entry| special(&entry.node));
-        Ok(source::export(&self.work.build_dir(), &self.outputs, to, if open { 0o755 } else { 0o700 })?)
+    /// Copies the outputs to a new directory as they were recorded, but for what [`Special`] says of set-user-id bits: a recipe of somebody
+    /// else's must not leave a root shell on the reviewer's disk.
+    pub fn export(&self, to: &Path, special: Special) -> Result<(), BuildError> {
+        Ok(source::export(&self.work.build_dir(), &self.outputs, to, special)?)
     }
 }
 
@@ -289,7 +288,8 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
     }
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
-            sandbox::own_build_dir(&dir)?;
+            // The directory above too: nobody else of this host may pass it, whatever modes the steps give to theirs.
+            sandbox::own_build_dir(&work.0)?;
             (sandbox::run(&spec, &mut tee)?, Observation::Isolated)
         }
         Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
@@ -371,7 +371,7 @@ impl WorkDir {
         let path = scratch.join(format!("countersign-{name}"));
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o711);
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path).map_err(|err| fail(&path, err))?;
         let work = WorkDir(path);
         // Whatever the umask: started by root, the build runs as another id, which has to get through.
@@ -379,8 +379,6 @@ impl WorkDir {
         std::fs::set_permissions(&work.0, std::os::unix::fs::PermissionsExt::from_mode(0o711))
             .map_err(|err| fail(&work.0, err))?;
         let build = work.build_dir();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&build).map_err(|err| fail(&build, err))?;
         Ok(work)
     }

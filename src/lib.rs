@@ -18,6 +18,7 @@ pub mod build;
 pub mod commit_time;
 #[cfg(unix)]
 pub mod environment;
+pub mod lock;
 pub mod recipe;
 #[cfg(unix)]
 pub mod sandbox;

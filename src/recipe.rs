@@ -1,13 +1,13 @@
 //! `countersign.toml`: what to run, in which environment, which outputs count (docs/spec.md §3). Written by a person.
 //!
-//! What was typed ([`Typed`]) and what it means ([`Recipe`]) are two types. An unknown key is an error with its line.
+//! What was typed (`Typed`) and what it means ([`Recipe`]) are two types. An unknown key is an error with its line.
 
 use crate::digest::PayloadDigest;
 use crate::glob::Glob;
 use crate::path::TreePath;
 use crate::statement::Word;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -284,10 +284,18 @@ fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
         }
     }
     // Statements are JSON, and readers that ignore case would take two such names for one.
-    let names: Vec<&str> = FIXED.iter().map(|(name, _)| *name).chain(build.env.keys().map(String::as_str)).collect();
+    let mut folded: HashMap<String, &str> = FIXED
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["SOURCE_DATE_EPOCH"])
+        .map(|name| (name.to_ascii_lowercase(), name))
+        .collect();
     for key in build.env.keys() {
-        if let Some(other) = names.iter().find(|name| **name != key && name.eq_ignore_ascii_case(key)) {
-            return Err(wrong(format!("build.env: {key:?} and {other:?} differ only in case")));
+        match folded.insert(key.to_ascii_lowercase(), key) {
+            Some(other) if other != key => {
+                return Err(wrong(format!("build.env: {key:?} and {other:?} differ only in case")));
+            }
+            _ => {}
         }
     }
     if source.strip > 8 {

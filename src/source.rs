@@ -13,7 +13,7 @@ use crate::digest::Wanted;
 use crate::fs::FsError;
 use crate::path::TreePath;
 use crate::scan::{self, Exclude, Options, Progress, ScanError, Scanned};
-use crate::tree::{Tree, TreeKind};
+use crate::tree::{Entry, Node, Tree, TreeKind};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use write::Writer;
@@ -143,16 +143,29 @@ impl Source {
     }
 }
 
-/// Copies the entries of an output tree, as it was scanned from the directory `from`, to the new directory `to`, with exact permission
-/// bits; every byte is hashed again on its way. `to` itself gets the permission bits `mode`, from the first moment on.
-pub fn export(from: &Path, tree: &Tree, to: &Path, mode: u32) -> Result<(), SourceError> {
+/// What becomes of set-user-id, set-group-id and sticky bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// They are kept, in a directory that others cannot enter.
+    Keep,
+    /// They are never written: the recipe is somebody else's, and what it built belongs to whoever runs it here.
+    Strip,
+}
+
+/// Copies the entries of an output tree, as it was scanned from the directory `from`, to the new directory `to`, with the recorded
+/// permission bits but for what [`Special`] says; every byte is hashed again on its way. `to` itself is closed to others where a set-user-id
+/// or set-group-id file is kept, from the first moment on.
+pub fn export(from: &Path, tree: &Tree, to: &Path, special: Special) -> Result<(), SourceError> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let sets_id = |entry: &Entry| matches!(entry.node, Node::File { perm, .. } if perm & 0o6000 != 0);
+    let closed = special == Special::Keep && tree.entries().iter().any(sets_id);
+    let mode = if closed { 0o700 } else { 0o755 };
     let fail = |err| SourceError::io("create", to, err);
     std::fs::DirBuilder::new().mode(mode).create(to).map_err(fail)?;
     let result = (|| {
         // The umask may have taken some of them.
         std::fs::set_permissions(to, std::fs::Permissions::from_mode(mode)).map_err(fail)?;
-        let writer = Writer::new(tree, to, from, None)?;
+        let writer = Writer::new(tree, to, from, None)?.with_modes(mode, special);
         writer.directories()?;
         writer.files_from_directory()?;
         writer.finish()

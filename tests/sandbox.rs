@@ -5,6 +5,7 @@
 #[path = "sandbox/"]
 mod linux {
     mod attempts;
+    mod build;
     mod environment;
     mod failures;
     mod inside;
@@ -20,8 +21,10 @@ mod linux {
             return failures::child(role, dir.as_ref());
         }
         let wanted = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
-        let mut failed =
-            setup::run_all(&wanted, &[inside::TESTS, attempts::TESTS, failures::TESTS, environment::TESTS]);
+        let mut failed = setup::run_all(
+            &wanted,
+            &[inside::TESTS, attempts::TESTS, failures::TESTS, environment::TESTS, build::TESTS],
+        );
         if setup::uid() == 0 && !args.iter().any(|arg| arg == "--once") {
             failed |= !setup::again_as_ordinary_user(&args);
         }

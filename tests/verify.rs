@@ -40,7 +40,9 @@ fn provenance(seed: u8) -> Provenance {
                 git_tree: Some(digest::sha1(b"tree")),
                 swhid: None,
             },
-            recipe: "name = \"hello\"\n".into(),
+            recipe: "name = \"hello\"\nversion = \"1.0\"\n[build]\nsteps = [[\"make\"]]\noutputs = [\"out\"]\nsource-date-epoch = 1\n\
+                     [environment]\ndefault-roots = false\n"
+                .into(),
             release: Release {
                 product: word("hello"),
                 version: word("1.0"),
@@ -49,7 +51,7 @@ fn provenance(seed: u8) -> Provenance {
                 sequence: None,
                 previous: None,
             },
-            lock: "countersign-lock v1\n".into(),
+            lock: "countersign-lock v1\nkind host\nsource-date-epoch 1\n".into(),
         },
         subjects: vec![subject("out/hello", b"hello\n")],
         observation: Observation::Isolated,

@@ -4,7 +4,7 @@ use super::buildlog::BuildLog;
 use super::exit::{Exit, Failure};
 use super::passphrase::{self, PassphraseArgs};
 use super::{host, places, ui};
-use crate::build::{self, Built, Isolation, Plan, ReleaseFlags};
+use crate::build::{self, Built, Isolation, Plan, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
 use crate::fs::{self, Existing, Why};
@@ -121,7 +121,7 @@ pub struct AttestArgs {
     /// say otherwise
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "sandbox", "log", "scratch"])]
     outputs: Option<PathBuf>,
-    /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
+    /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID")]
     builder_id: Option<String>,
     /// Replace a bundle that is there
@@ -420,7 +420,7 @@ pub fn run_record(manifest: PayloadDigest, built: &Built, times: &Times) -> RunR
 
 /// Copies the outputs to where the user wants them; half of them are never there.
 pub fn export(built: &Built, out: &Path) -> Result<(), Failure> {
-    built.export(out).map_err(Failure::from)
+    built.export(out, Special::Keep).map_err(Failure::from)
 }
 
 fn report(plan: &Plan, built: &Built) {

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::{host, places, ui};
-use crate::build::{Built, Isolation, Plan};
+use crate::build::{Built, Isolation, Plan, Special};
 use crate::bundle;
 use crate::compare;
 use crate::digest::PayloadDigest;
@@ -82,7 +82,7 @@ pub struct Args {
     /// `none` builds without isolation: recorded as `observed`, and blind only by good will
     #[arg(long, value_enum, default_value_t = attest::SandboxFlag::Auto)]
     sandbox: attest::SandboxFlag,
-    /// Builder id [default: urn:countersign:builder:<fingerprint of the key>]
+    /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID", requires = "key")]
     builder_id: Option<String>,
     /// Payload digest of an earlier verdict by this key that this one replaces
@@ -276,7 +276,7 @@ fn build(args: &Args, plan: &Plan, place: &Place) -> (Vec<(Built, Times)>, Optio
         // Several at a time would be shown mixed up.
         let live = !args.quiet && args.jobs.get() == 1;
         let run = attest::run_once(plan, args.sandbox.isolation(), &scratch, &log, live)?;
-        run.0.export(&place.dir.join(format!("run-{number}")))?;
+        run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;
         Ok(run)
     };
@@ -384,7 +384,7 @@ fn published(args: &Args, chosen: &Chosen, built: &Built, place: &Place) -> Resu
         let tree = Tree::new(TreeKind::Output, entries)
             .map_err(|err| Failure::new(Exit::CouldNotTell, format!("{}: {err}", dir.display())))?;
         // Kept beside the rebuilt ones, so that the two can be looked at later.
-        source::export(dir, &tree, &place.dir.join("published"), 0o700)?;
+        source::export(dir, &tree, &place.dir.join("published"), source::Special::Strip)?;
     }
     Ok(result)
 }

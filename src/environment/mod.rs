@@ -3,5 +3,6 @@
 mod fingerprint;
 mod host;
 
+pub use crate::lock::{DEFAULT_ROOTS, LockError, RootRefused};
 pub use fingerprint::{Fingerprint, FingerprintError, serve};
-pub use host::{DEFAULT_ROOTS, Host, Lock, LockError, RootRefused};
+pub use host::{Host, Lock};

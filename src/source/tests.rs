@@ -126,13 +126,23 @@ fn outputs_keep_every_bit() {
     let tree = scan::tree(from.path(), &options).unwrap().tree;
     let scratch = tempfile::tempdir().unwrap();
     let to = scratch.path().join("out");
-    export(from.path(), &tree, &to, 0o755).unwrap();
+    export(from.path(), &tree, &to, Special::Keep).unwrap();
     assert_eq!(scan::tree(&to, &options).unwrap().tree, tree);
-    assert_eq!(metadata(to.join("a/run")).unwrap().mode() & 0o7777, 0o4751);
-    assert!(export(from.path(), &tree, &to, 0o755).is_err(), "never into what is there");
+    let mode = |path: &Path| metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!((mode(&to.join("a/run")), mode(&to)), (0o4751, 0o700), "kept where nobody else can start it");
+    let stripped = scratch.path().join("stripped");
+    export(from.path(), &tree, &stripped, Special::Strip).unwrap();
+    assert_eq!((mode(&stripped.join("a/run")), mode(&stripped)), (0o751, 0o755));
+    // Without such a file there is nothing to close.
+    let entries = tree.entries().iter().filter(|entry| entry.path.as_bytes() != b"a/run").cloned().collect();
+    let harmless = Tree::new(TreeKind::Output, entries).unwrap();
+    let open = scratch.path().join("open");
+    export(from.path(), &harmless, &open, Special::Keep).unwrap();
+    assert_eq!(mode(&open), 0o755);
+    assert!(export(from.path(), &tree, &to, Special::Keep).is_err(), "never into what is there");
     write(from.path().join("plain"), "other").unwrap();
     let second = scratch.path().join("second");
-    assert!(matches!(export(from.path(), &tree, &second, 0o755), Err(SourceError::Changed { .. })));
+    assert!(matches!(export(from.path(), &tree, &second, Special::Keep), Err(SourceError::Changed { .. })));
     assert!(!second.exists(), "nothing half-written is left");
 }
 

@@ -1,6 +1,6 @@
 //! Recorded entries into a fresh directory.
 
-use super::SourceError;
+use super::{SourceError, Special};
 use crate::digest::{Content, ContentHasher, Wanted};
 use crate::path::TreePath;
 use crate::scan::{beneath, read};
@@ -25,6 +25,10 @@ pub(super) struct Writer<'a> {
     dest_path: &'a Path,
     from_path: &'a Path,
     times: Option<Timestamps>,
+    /// Permission bits that are given.
+    mask: u32,
+    /// Permission bits of the directory itself, where it is not to stay as it is.
+    root: Option<u32>,
 }
 
 /// A recorded file.
@@ -59,7 +63,16 @@ impl<'a> Writer<'a> {
             let time = Timespec { tv_sec, tv_nsec: 0 };
             Timestamps { last_access: time, last_modification: time }
         });
-        Ok(Writer { tree, dest, dest_path, from_path, times })
+        Ok(Writer { tree, dest, dest_path, from_path, times, mask: 0o7777, root: None })
+    }
+
+    /// The directory itself gets the permission bits `root`; of the others, those that [`Special`] says.
+    pub(super) fn with_modes(self, root: u32, special: Special) -> Writer<'a> {
+        let mask = match special {
+            Special::Keep => 0o7777,
+            Special::Strip => 0o777,
+        };
+        Writer { mask, root: Some(root), ..self }
     }
 
     pub(super) fn tree(&self) -> &'a Tree {
@@ -240,15 +253,14 @@ impl<'a> Writer<'a> {
                 .map_err(|err| self.fail(&path, err))?;
             self.seal(fd, &path, perm)?;
         }
-        let root = match &self.times {
-            Some(times) => rustix::fs::futimens(&self.dest, times),
-            None => rustix::fs::fchmod(&self.dest, Mode::from_raw_mode(0o755)),
-        };
+        let root = self.root.map_or(Ok(()), |mode| rustix::fs::fchmod(&self.dest, Mode::from_raw_mode(mode)));
+        let root =
+            root.and_then(|()| self.times.as_ref().map_or(Ok(()), |times| rustix::fs::futimens(&self.dest, times)));
         root.map_err(|err| SourceError::io("write", self.dest_path, err))
     }
 
     fn seal(&self, fd: impl AsFd, path: &TreePath, perm: u32) -> Result<(), SourceError> {
-        let mode = Mode::from_raw_mode(perm as RawMode);
+        let mode = Mode::from_raw_mode((perm & self.mask) as RawMode);
         rustix::fs::fchmod(&fd, mode).map_err(|err| self.fail(path, err))?;
         match &self.times {
             Some(times) => rustix::fs::futimens(&fd, times).map_err(|err| self.fail(path, err)),

@@ -19,6 +19,7 @@ use crate::digest::{self, Blake3, Content, OrderDigest, PayloadDigest, Sha256};
 use crate::envelope::MAX_PAYLOAD;
 use crate::json::{self, JsonError};
 use crate::path::{PathRefused, TreePath};
+use crate::recipe::RecipeError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -98,6 +99,12 @@ pub enum StatementError {
         /// What docs/spec.md §6.2 gives.
         computed: OrderDigest,
     },
+    /// The recipe cannot be read.
+    #[error("its recipe: {0}")]
+    Recipe(#[from] RecipeError),
+    /// The release or the lock is not the recipe's.
+    #[error("{0} is not what its recipe says: {1}")]
+    NotTheRecipe(&'static str, String),
     /// A field with a value that has no meaning.
     #[error("{0}: {1:?} is not {2}")]
     Value(&'static str, String, &'static str),

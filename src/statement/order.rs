@@ -2,8 +2,11 @@
 
 use super::{StatementError, prefixed};
 use crate::digest::{self, OrderDigest, PayloadDigest, Sha1, TreeDigest};
+use crate::lock::{Lock, Roots};
+use crate::recipe::{Epoch, Recipe};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What a rebuilder answers. Two builds are of the same thing exactly when their orders' digests are equal.
@@ -72,6 +75,34 @@ impl BuildOrder {
             release.previous.as_ref().map_or("-".to_owned(), prefixed),
         );
         OrderDigest::from_bytes(*digest::sha256(text.as_bytes()).as_bytes())
+    }
+}
+
+impl BuildOrder {
+    /// A release that is called otherwise than its recipe says, or that is built in other roots or at another time, is not what the recipe
+    /// makes: whoever reads the recipe would judge another build than the one that is signed. Channel, target, sequence and previous may be
+    /// given beside the recipe (docs/spec.md §6.2).
+    pub(super) fn follows_its_recipe(&self) -> Result<(), StatementError> {
+        let differs = |what, says: String| Err(StatementError::NotTheRecipe(what, says));
+        let recipe = Recipe::parse(self.recipe.as_bytes())?;
+        let lock = Lock::parse(&self.lock).map_err(|err| StatementError::Entry("lock", err.to_string()))?;
+        if self.release.product != recipe.name {
+            return differs("the product", format!("{} and {}", self.release.product, recipe.name));
+        }
+        if self.release.version != recipe.version {
+            return differs("the version", format!("{} and {}", self.release.version, recipe.version));
+        }
+        match Roots::new(recipe.default_roots, recipe.roots.iter().map(PathBuf::as_path)) {
+            Err(err) => return differs("the lock", err.to_string()),
+            Ok(roots) if roots != lock.roots => return differs("the lock", "other roots".into()),
+            Ok(_) => {}
+        }
+        match recipe.epoch {
+            Epoch::Fixed(epoch) if epoch != lock.epoch => {
+                differs("the lock", format!("source-date-epoch {} and {epoch}", lock.epoch))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

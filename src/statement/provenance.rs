@@ -172,6 +172,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Option<Provenance>, StatementErro
     if stated != computed {
         return Err(StatementError::Order { stated, computed });
     }
+    order.follows_its_recipe()?;
     if internal.observation == Observation::NotObserved {
         if environment.is_some() {
             return Err(StatementError::Entry("environment", "there is one, but the build was not observed".into()));

@@ -8,7 +8,7 @@ use crate::bundle::Blob;
 use crate::digest::{self, TreeDigest, Wanted};
 use crate::envelope::Envelope;
 use crate::signature::PublicKey;
-use crate::statement::provenance::tests::{sample, subject, word};
+use crate::statement::provenance::tests::{recipe, sample, subject, word};
 use crate::statement::{Observation, Verdict, VerdictKind};
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -249,6 +249,7 @@ fn step_6_pairs_roles_and_levels() {
 fn release(version: &str, seed: u8) -> Provenance {
     let mut provenance = built(seed);
     provenance.order.release.version = word(version);
+    provenance.order.recipe = recipe("hello", version);
     provenance
 }
 
@@ -324,7 +325,7 @@ fn step_9_what_counts_as_a_rebuild() {
     let mut other_recipe = built(R1);
     other_recipe.order.recipe += "# changed\n";
     let mut other_lock = built(R1);
-    other_lock.order.lock += "root /bin\n";
+    other_lock.order.lock = other_lock.order.lock.replace("epoch 1", "epoch 2");
     let mut other_source = built(R1);
     let SourceCommitment::Public { listing, .. } = &mut other_source.order.source;
     *listing = TreeDigest::from_bytes([0xee; 32]);

@@ -3,9 +3,10 @@
 import base64
 import json
 
-from kit import (APP, REB1, TOOL, UNKNOWN, VENDOR, VENDOR2, P, annotated, changed, compact, encode, envelope, hashed, line, policy, provenance,
-                 run_record, signer, subject, verdict)
+from kit import (APP, LOCK, REB1, TOOL, UNKNOWN, VENDOR, VENDOR2, P, annotated, changed, compact, encode, envelope, hashed, line, policy, provenance,
+                 recipe_of, run_record, signer, subject, verdict)
 from primitives import blake3, sha256
+from recipe import DEFAULT_ROOTS, lock_text
 from statements import signed_bytes
 
 SIGNERS = (signer(VENDOR, "vendor"), signer(REB1, "rebuilder"))
@@ -95,13 +96,13 @@ def envelopes():
     bad("non-canonical-r", "R of the signature is not in its one encoding",
         line(VENDOR, V, signature=VENDOR.sign_with_r(message, (P + 1).to_bytes(32, "little"))))
     bad("cofactored", "a signature that holds only when multiplied by the cofactor", line(VENDOR, V, signature=VENDOR.sign_cofactored(message)))
-    spread = next(each for each in (provenance(recipe="#" * n + "???>>>~~~") for n in range(9)) if {"+", "/"} <= set(envelope(VENDOR, each)["payload"]))
+    spread = next(each for each in (provenance(recipe=recipe_of(more="#" * n + "???>>>~~~")) for n in range(1, 10)) if {"+", "/"} <= set(envelope(VENDOR, each)["payload"]))
     text = envelope(VENDOR, spread)
     safe = text["payload"].translate(str.maketrans("+/", "-_"))
     safe_sig = [{"sig": text["signatures"][0]["sig"].translate(str.maketrans("+/", "-_"))}]
     case("envelope/good-url-safe", "nothing: URL-safe base64", 0, None, [line(VENDOR, spread, payload=safe, signatures=safe_sig)], ALONE)
     case("envelope/mixed-alphabets", "both base64 alphabets in one text", 4, 4, [line(VENDOR, spread, payload=safe.replace("-", "+", 1)), STRANGE], ALONE)
-    padded = next(each for each in (provenance(recipe="#" * n) for n in range(3)) if envelope(VENDOR, each)["payload"].endswith("="))
+    padded = next(each for each in (provenance(recipe=recipe_of(more="#" * n)) for n in range(3)) if envelope(VENDOR, each)["payload"].endswith("="))
     text = envelope(VENDOR, padded)["payload"]
     bare = text.rstrip("=")
     spare = bare[:-1] + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[
@@ -246,6 +247,56 @@ def statements():
     absent = provenance(level="not-observed")
     case("statement/not-observed-variables", "not observed, with variables", 4, 5,
          [line(VENDOR, changed(absent, internal + "variables", {"TZ": "UTC"}))], policy(SIGNERS[0], rebuilders="none", observation=["isolated", "not-observed"]))
+    def other(name, what, **more):
+        case(f"recipe/{name}", what, 4, 5, [line(VENDOR, provenance(**more))], ALONE)
+
+    def same(name, what, **more):
+        case(f"recipe/good-{name}", "nothing: " + what, 0, None, [line(VENDOR, provenance(**more))], ALONE)
+
+    other("product", "the release names another product than the recipe", recipe=recipe_of("tiny-sh"))
+    other("version", "the release names another version than the recipe", recipe=recipe_of(version="9.9"))
+    same("channel", "a channel that the recipe does not name", recipe=recipe_of(), channel="beta", sequence=3)
+    same("epoch", "the lock's epoch is the recipe's", recipe=recipe_of(epoch="1"))
+    other("epoch", "the lock has another epoch than the recipe", recipe=recipe_of(epoch="2"))
+    same("epoch-git", "the recipe leaves the epoch to the lock", lock=lock_text(7, [b"/usr"]))
+    for name, epoch in {"negative": "-1", "word": '"now"', "fraction": "1.0", "true": "true"}.items():
+        other(f"epoch-{name}", f"the recipe's epoch: {name}", recipe=recipe_of(epoch=epoch))
+    other("root-missing", "the lock lacks a root of the recipe", lock=lock_text(1, []))
+    other("root-more", "the lock has a root more than the recipe", lock=lock_text(1, [b"/opt/x", b"/usr"]))
+    default = recipe_of().replace("default-roots = false\n", "")
+    same("default-roots", "the lock has the default roots", recipe=default, lock=lock_text(1, sorted({*map(str.encode, DEFAULT_ROOTS), b"/usr"})))
+    other("default-roots", "the lock lacks the default roots", recipe=default)
+    named = recipe_of().replace('["/usr"]', '["/usr", "/opt/a b\\\\c", "/usr"]')
+    same("root-escaped", "a root that is named twice, and one that is escaped", recipe=named, lock=lock_text(1, [b"/opt/a b\\c", b"/usr"]))
+    for name, root in {"relative": "usr", "slash": "/", "dots": "/usr/../opt", "end": "/usr/", "reserved": "/proc", "below-reserved": "/tmp/x",
+                       "above-reserved": "/home", "private": "/etc"}.items():
+        other(f"root-{name}", f"a root that cannot be one: {name}", recipe=recipe_of().replace('"/usr"', f'"{root}"'),
+              lock=lock_text(1, [root.encode() if root.startswith("/") else b"/usr"]))
+    for name, text in {"order": "root /usr\nroot /opt/x\n", "twice": "root /usr\nroot /usr\n", "relative": "root usr\n", "spelling": "root /\\x75sr\n",
+                       "other-line": "file /usr\n"}.items():
+        other(f"lock-{name}", f"no lock: {name}", lock=lock_text(1, []) + text)
+    for name, text in {"zero": LOCK.replace("epoch 1", "epoch 01"), "kind": LOCK.replace("host", "guest"), "version": LOCK.replace("lock v1", "lock v2"),
+                       "not-ended": LOCK[:-1], "blank-line": LOCK + "\n", "large-epoch": LOCK.replace("epoch 1", f"epoch {2**64}")}.items():
+        other(f"lock-{name}", f"no lock: {name}", lock=text)
+    for name, text in {"empty": "", "no-toml": recipe_of(more="x"), "unknown-key": recipe_of(more="x = 1\n"), "unknown-table": recipe_of(more="[x]\n"),
+                       "unknown-key-top": "x = 1\n" + recipe_of(), "key-twice": 'name = "app"\n' + recipe_of(), "too-long": recipe_of(more="#" * (256 << 10)),
+                       "no-steps": recipe_of().replace('[["make"]]', "[]"), "empty-step": recipe_of().replace('["make"]', "[]"),
+                       "empty-program": recipe_of().replace('"make"', '""'), "nul": recipe_of().replace('"make"', '"make", "\\u0000"'),
+                       "257-steps": recipe_of().replace('[["make"]]', json.dumps([["make"]] * 257)), "steps-flat": recipe_of().replace('[["make"]]', '["make"]'),
+                       "no-outputs": recipe_of().replace('["out"]', "[]"), "outputs-missing": recipe_of().replace('outputs = ["out"]\n', ""),
+                       "glob-class": recipe_of().replace('"out"', '"[a]"'), "glob-up": recipe_of().replace('"out"', '"../x"'),
+                       "glob-absolute": recipe_of().replace('"out"', '"/x"'), "glob-stars": recipe_of().replace('"out"', '"a**"'),
+                       "kind": recipe_of(more='kind = "moon"\n'), "strip": recipe_of(more="[source]\nstrip = 9\n"),
+                       "variable": recipe_of(more='[build.env]\n"A B" = ""\n'), "variable-epoch": recipe_of(more='[build.env]\nSOURCE_DATE_EPOCH = "1"\n'),
+                       "variable-case": recipe_of(more='[build.env]\na = ""\nA = ""\n'), "variable-case-fixed": recipe_of(more='[build.env]\nPath = ""\n'),
+                       "variable-number": recipe_of(more="[build.env]\nA = 1\n"), "time-zero": recipe_of(more="[limits]\ntime = 0\n"),
+                       "size": recipe_of(more='[limits]\ntmp = "2GB"\n'), "size-zero": recipe_of(more='[limits]\nmemory = "0KiB"\n'),
+                       "size-plus": recipe_of(more='[limits]\nmemory = "+1KiB"\n'), "sequence": recipe_of(more="[release]\nsequence = -1\n"),
+                       "previous": recipe_of(more='[release]\nprevious = "x"\n'), "channel": recipe_of(more='[release]\nchannel = "a b"\n')}.items():
+        other(f"text-{name}", f"no recipe: {name}", recipe=text)
+    every = ('[build.env]\nCFLAGS = "-O2"\nPATH = "/usr/bin"\n[release]\nchannel = "stable"\ntarget = "x"\nsequence = 0\nprevious = "sha256:' + "0" * 64 + '"\n'
+             '[source]\nexclude = ["*.o", "**/x", "a/**"]\nstrip = 8\n[limits]\ntime = 1\nmemory = "1KiB"\nprocesses = 1\nfile-size = 1\ntmp = "3GiB"\n')
+    same("every-key", "every key of a recipe", recipe=recipe_of(more='kind = "host"\n' + every))
     bad("listing-missing", "no source listing", dependency + "0", ...)
     bad("listing-twice", "two source listings", definition + "resolvedDependencies", [*dependencies, dependencies[0]])
     bad("lock-missing", "no lock", dependency + "1", ...)

@@ -1,8 +1,8 @@
 """Verify vectors for steps 2 and 6 to 11: policies, builders, releases, files, rebuilds, thresholds, dissent."""
 
 from cases_evidence import ALONE, BASE, GOOD, REBUILD, SIGNERS, case
-from kit import (APP, REB1, REB2, REB3, TOOL, UNKNOWN, VENDOR, VENDOR2, P, changed, compact, encode, envelope, hashed, line, order_of,
-                 policy, provenance, signer, ssh_line, subject, torsion_point, verdict)
+from kit import (APP, LOCK, REB1, REB2, REB3, TOOL, UNKNOWN, VENDOR, VENDOR2, P, changed, compact, encode, envelope, hashed, line, order_of,
+                 policy, provenance, recipe_of, signer, ssh_line, subject, torsion_point, verdict)
 from primitives import sha256
 
 TWO = (signer(VENDOR, "vendor"), signer(REB1, "rebuilder"), signer(REB2, "rebuilder"))
@@ -138,9 +138,10 @@ def rebuilds():
     pending("in-vendor-envelope", "vendor's and rebuilder's signature on the vendor's one envelope", [compact(one)])
     good("two-signatures", "a second signature on the vendor's envelope, and a rebuild", [compact(one), REBUILD])
     pending("other-source", "equal bytes from another source", [GOOD, by(source="countersign-tree v1 source\n100644 0 " + sha256(b"") + " a\n")])
-    pending("other-recipe", "equal bytes by another recipe", [GOOD, by(recipe="#")])
-    pending("other-lock", "equal bytes with another lock", [GOOD, by(lock="countersign-lock v1\nkind host\n")])
-    for name, value in {"version": "1.1", "channel": "beta", "target": "arm64-linux", "sequence": 1, "previous": "sha256:" + "0" * 64}.items():
+    pending("other-recipe", "equal bytes by another recipe", [GOOD, by(recipe=recipe_of(more="#"))])
+    pending("other-lock", "equal bytes with another lock", [GOOD, by(lock=LOCK.replace("epoch 1", "epoch 2"))])
+    pending("other-version", "equal bytes for another version", [GOOD, by(version="1.1")])
+    for name, value in {"channel": "beta", "target": "arm64-linux", "sequence": 1, "previous": "sha256:" + "0" * 64}.items():
         recipe = provenance()["predicate"]["buildDefinition"]["externalParameters"]["recipe"]
         pending(f"other-{name}", f"equal bytes for another {name}", [GOOD, by(recipe=recipe, **{name: value})])
     good("other-environment", "a rebuild in another environment", [GOOD, by(environment="e2")])

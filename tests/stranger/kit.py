@@ -118,9 +118,14 @@ def hashed(text):
 
 
 # Small on purpose: only what a reader demands. `annotated` has the rest.
+def recipe_of(name="app", version="1.0", epoch='"git"', more=""):
+    return (f'name = {json.dumps(name)}\nversion = {json.dumps(version)}\n[build]\nsteps = [["make"]]\noutputs = ["out"]\n'
+            f'source-date-epoch = {epoch}\n[environment]\ndefault-roots = false\nroots = ["/usr"]\n{more}')
+
+
 def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK, level="isolated", environment="e1", builder=None, **release):
     release = RELEASE | release
-    recipe = recipe or f'name = "{release["product"]}"\nversion = "{release["version"]}"\n'
+    recipe = recipe_of(release["product"], release["version"]) if recipe is None else recipe
     order = build_order(sha256(source.encode()), sha256(recipe.encode()), sha256(lock.encode()), release)
     dependencies = [
         {"name": "source-listing", "digest": hashed(source), "mediaType": LISTING},

@@ -3,6 +3,7 @@
 import re
 
 from primitives import Refused, sha256, strict_base64, strict_json, unescape_path
+from recipe import NAME, PREFIXED, read_lock, read_recipe
 from trees import refuse_folded
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -15,8 +16,6 @@ LISTING_TYPE = "text/vnd.countersign.tree.v1"
 LEVELS = ("isolated", "observed", "not-observed")
 ARTIFACT_VERDICTS = ("identical", "different", "nondeterministic", "missing", "extra", "not-built")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}", re.ASCII)
-PREFIXED = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 MAX_PAYLOAD, MAX_SUBJECTS, MAX_DIGESTS, MAX_SIGNATURES = 32 << 20, 65_536, 16, 16
 
 
@@ -131,8 +130,10 @@ def _provenance(predicate):
         raise Refused("dependencies")
     lock = named["lock"][0]
     lock_digest = _sha256(lock, "digest")
-    if sha256(strict_base64(_field(lock, "content", str))) != lock_digest:
+    lock_bytes = strict_base64(_field(lock, "content", str))
+    if sha256(lock_bytes) != lock_digest:
         raise Refused("lock", "the lock's content is not what its digest says")
+    _follows(read_recipe(recipe), release, *read_lock(lock_bytes))
     environment = [_listing(each) for each in named["environment"]]
     for each in named["environment"]:
         notes = _field(each, "annotations", dict)
@@ -151,7 +152,16 @@ def _provenance(predicate):
     if len(outputs) != 1:
         raise Refused("byproducts")
     _listing(outputs[0])
-    return {"order": order, "release": release, "level": level, "environment": environment, "builder": _field(_field(details, "builder", dict), "id", str)}
+    return {"order": order, "release": release, "level": level, "environment": environment,
+            "from": (_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest), "builder": _field(_field(details, "builder", dict), "id", str)}
+
+
+def _follows(recipe, release, epoch, roots):
+    """Section 6.1: release and lock are those of the recipe."""
+    if (release["product"], release["version"]) != (recipe["name"], recipe["version"]):
+        raise Refused("release", "product or version is not the recipe's")
+    if roots != recipe["roots"] or recipe["epoch"] not in ("git", epoch):
+        raise Refused("lock", "the lock is not the recipe's")
 
 
 def _release(value):

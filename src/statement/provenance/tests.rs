@@ -15,6 +15,14 @@ pub(crate) fn subject(name: &str, bytes: &[u8]) -> Subject {
     Subject { name: TreePath::from_escaped(name).unwrap(), sha256: content.sha256, blake3: content.blake3 }
 }
 
+/// A recipe that leaves the epoch to the lock.
+pub(crate) fn recipe(name: &str, version: &str) -> String {
+    format!(
+        "name = \"{name}\"\nversion = \"{version}\"\n[build]\nsteps = [[\"make\"]]\noutputs = [\"out\"]\nsource-date-epoch = \"git\"\n\
+         [environment]\ndefault-roots = false\nroots = [\"/usr\"]\n"
+    )
+}
+
 pub(crate) fn sample() -> Provenance {
     Provenance {
         order: BuildOrder {
@@ -23,7 +31,7 @@ pub(crate) fn sample() -> Provenance {
                 git_tree: Some(Sha1::from_bytes([2; 20])),
                 swhid: Some(Sha1::from_bytes([3; 20])),
             },
-            recipe: "name = \"hello\"\nversion = \"1.0\"\n".into(),
+            recipe: recipe("hello", "1.0"),
             release: Release {
                 product: word("hello"),
                 version: word("1.0"),
@@ -32,7 +40,7 @@ pub(crate) fn sample() -> Provenance {
                 sequence: None,
                 previous: None,
             },
-            lock: "countersign-lock v1\nkind host\n".into(),
+            lock: "countersign-lock v1\nkind host\nsource-date-epoch 1\nroot /usr\n".into(),
         },
         subjects: vec![subject("out/a", b"a"), subject("out/hello", b"hello")],
         observation: Observation::Isolated,
@@ -54,11 +62,12 @@ fn written_as_the_specification_shows() {
     let lock = digest::sha256(provenance.order.lock.as_bytes());
     let [a, hello] = [&provenance.subjects[0], &provenance.subjects[1]];
     let expected = format!(
-        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"out/a","digest":{{"blake3":"{}","sha256":"{}"}}}},{{"name":"out/hello","digest":{{"blake3":"{}","sha256":"{}"}}}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{{"buildDefinition":{{"buildType":"urn:countersign:buildtype:recipe:v1","externalParameters":{{"recipe":"name = \"hello\"\nversion = \"1.0\"\n","release":{{"product":"hello","version":"1.0","channel":"stable","target":"x86_64-linux","sequence":null,"previous":null}}}},"internalParameters":{{"buildOrder":{{"sha256":"{order}"}},"observation":"isolated","controls":{{"landlock":"not-enforced","network":"enforced"}},"variables":{{"HOME":"/home/build"}}}},"resolvedDependencies":[{{"name":"source","digest":{{"gitTree":"{}"}},"annotations":{{"swhid":"swh:1:dir:{}"}}}},{{"name":"source-listing","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}},{{"name":"lock","digest":{{"sha256":"{lock}"}},"content":"{}"}},{{"name":"environment","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1","annotations":{{"kind":"host","vouchedBy":"builder"}}}}]}},"runDetails":{{"builder":{{"id":"urn:countersign:builder:x"}},"byproducts":[{{"name":"outputs","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}}]}}}}}}"#,
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"out/a","digest":{{"blake3":"{}","sha256":"{}"}}}},{{"name":"out/hello","digest":{{"blake3":"{}","sha256":"{}"}}}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{{"buildDefinition":{{"buildType":"urn:countersign:buildtype:recipe:v1","externalParameters":{{"recipe":{},"release":{{"product":"hello","version":"1.0","channel":"stable","target":"x86_64-linux","sequence":null,"previous":null}}}},"internalParameters":{{"buildOrder":{{"sha256":"{order}"}},"observation":"isolated","controls":{{"landlock":"not-enforced","network":"enforced"}},"variables":{{"HOME":"/home/build"}}}},"resolvedDependencies":[{{"name":"source","digest":{{"gitTree":"{}"}},"annotations":{{"swhid":"swh:1:dir:{}"}}}},{{"name":"source-listing","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}},{{"name":"lock","digest":{{"sha256":"{lock}"}},"content":"{}"}},{{"name":"environment","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1","annotations":{{"kind":"host","vouchedBy":"builder"}}}}]}},"runDetails":{{"builder":{{"id":"urn:countersign:builder:x"}},"byproducts":[{{"name":"outputs","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}}]}}}}}}"#,
         a.blake3.unwrap(),
         a.sha256,
         hello.blake3.unwrap(),
         hello.sha256,
+        serde_json::to_string(&provenance.order.recipe).unwrap(),
         "02".repeat(20),
         "03".repeat(20),
         "01".repeat(32),
@@ -186,4 +195,41 @@ fn every_digest_must_agree() {
     assert!(!both.agrees(&Content { sha256: two.sha256, ..one }));
     assert!(!both.agrees(&Content { blake3: None, ..one }), "a digest that was not computed does not agree");
     assert!(Subject { blake3: None, ..both }.agrees(&one));
+}
+
+#[test]
+fn release_and_lock_are_the_recipes() {
+    let said = |change: &dyn Fn(&mut BuildOrder)| {
+        let mut other = sample();
+        change(&mut other.order);
+        Statement::decode(&other.encode()).map(drop).map_err(|err| err.to_string())
+    };
+    let fixed = |order: &mut BuildOrder, epoch: &str| order.recipe = order.recipe.replace("\"git\"", epoch);
+    // What may differ: the epoch of a commit, and what the command line may give beside the recipe.
+    assert_eq!(said(&|order| order.lock = order.lock.replace("epoch 1", "epoch 7")), Ok(()));
+    assert_eq!(said(&|order| order.release.channel = word("beta")), Ok(()));
+    assert_eq!(said(&|order| order.release.sequence = Some(2)), Ok(()));
+    assert_eq!(said(&|order| fixed(order, "1")), Ok(()));
+    assert_eq!(said(&|order| order.recipe += "# changed\n"), Ok(()));
+    for (change, why) in [
+        (
+            &(|order: &mut BuildOrder| order.release.product = word("openssl")) as &dyn Fn(&mut BuildOrder),
+            "the product",
+        ),
+        (&|order| order.release.version = word("9.9"), "the version"),
+        (&|order| order.recipe = recipe("tiny-sh", "1.0"), "hello and tiny-sh"),
+        (&|order| order.recipe.clear(), "its recipe"),
+        (&|order| order.recipe += "x = 1\n", "its recipe: line 10"),
+        (&|order| order.recipe = "#".repeat(1 + crate::recipe::MAX_RECIPE as usize), "longer than"),
+        (&|order| fixed(order, "2"), "source-date-epoch 1 and 2"),
+        (&|order| order.lock += "root /usr2\n", "other roots"),
+        (&|order| order.lock = order.lock.replace("root /usr\n", ""), "other roots"),
+        (&|order| order.recipe = order.recipe.replace("false", "true"), "other roots"),
+        (&|order| order.recipe = order.recipe.replace("/usr", "/proc"), "its own /proc"),
+        (&|order| order.lock = order.lock.replace("/usr", "/proc"), "line 4 of the lock"),
+        (&|order| order.lock = "countersign-lock v1\n".into(), "kind `host`"),
+    ] {
+        let err = said(change).unwrap_err();
+        assert!(err.contains(why), "{why}: {err}");
+    }
 }
