@@ -264,9 +264,13 @@ impl Project {
         self.dir.path().join(name)
     }
 
-    /// Writes a file.
+    /// Writes a file; a new one has the mode 0644, whatever the umask.
     pub fn put(&self, name: &str, text: impl AsRef<[u8]>) {
+        let new = self.path(name).symlink_metadata().is_err();
         std::fs::write(self.path(name), text).unwrap();
+        if new {
+            self.chmod(name, 0o644);
+        }
     }
 
     /// Reads a file.

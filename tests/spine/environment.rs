@@ -23,9 +23,9 @@ fn a_root_that_changed_between_the_two() {
         assert!(!super::common::is_root(), "root finds a place");
         return;
     };
-    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let tool = place.path().join("tool");
     std::fs::write(&tool, "1\n").unwrap();
+    std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o644)).unwrap();
     let script = format!("cat {} > out.txt; echo same > same.txt", tool.display());
     let project = Project::new(&script, &["out.txt", "same.txt"]).root(place.path());
     project.attest();
@@ -46,7 +46,7 @@ fn a_root_that_changed_between_the_two() {
     project.put(BUNDLE, &attested);
     std::fs::write(&tool, "1\n").unwrap();
     std::fs::write(place.path().join("other"), "").unwrap();
-    project.review(&[]).ends(0).prints("another one; signed is sha256:").last("identical: 2 outputs");
+    project.review(&[]).ends(0).prints("another one; signed is sha256:").last("identical: 2 files");
     std::fs::remove_file(place.path().join("other")).unwrap();
     std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
     project.rebuild(&[]).ends(0).prints("another one; signed is sha256:");

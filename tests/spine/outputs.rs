@@ -56,8 +56,8 @@ fn links_directories_odd_names_and_modes() {
         project.verify(&["--tree", "copy"]).ends(1);
         project.run(&["compare", "kept", "copy"]).ends(1).prints(what);
     };
-    tampered(&|p| p.chmod("copy/out/setuid", 0o755), "out/setuid: mode 4755 / 0755");
-    tampered(&|p| p.chmod("copy/out/sticky", 0o777), "out/sticky: mode 1777 / 0777");
+    tampered(&|p| p.chmod("copy/out/setuid", 0o755), "out/setuid: mode 4755 in A, 0755 in B");
+    tampered(&|p| p.chmod("copy/out/sticky", 0o777), "out/sticky: mode 1777 in A, 0777 in B");
     tampered(&|p| std::fs::remove_dir(p.path("copy/out/empty")).unwrap(), "out/empty: ");
     tampered(&|p| std::fs::create_dir(p.path("copy/out/new")).unwrap(), "out/new: ");
     tampered(&|p| std::fs::remove_file(p.path("copy/out/link")).unwrap(), "out/link: ");
@@ -117,7 +117,7 @@ fn compare_says_what_and_where() {
     project.put("right/other", "x");
     std::fs::set_permissions(project.path("right/same"), PermissionsExt::from_mode(0o755)).unwrap();
     let said = project.run(&["compare", "left", "right"]).ends(1).last("different: 3 entries");
-    said.prints("same: mode 0644 / 0755\n");
+    said.prints("same: mode 0644 in A, 0755 in B\n");
     let document = project.run(&["compare", "left", "right", "--json"]).ends(1).json();
     assert_eq!(document["equal"], false);
     let found: Vec<(&str, &str)> = document["differences"]

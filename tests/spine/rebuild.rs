@@ -10,7 +10,7 @@ fn attest_rebuild_verify() {
     assert!(said.out.starts_with("sha256:") && said.out.lines().count() == 1, "{}", said.out);
     said.says("attested tiny 1.0 (stable, ");
     project.verify(&["out/run"]).ends(8).last("pending: out/run: 0 of 1 rebuilders");
-    project.review(&[]).ends(0).last("identical: 2 outputs of tiny 1.0").says("claimed, not checked");
+    project.review(&[]).ends(0).last("identical: 2 files of tiny 1.0").says("claimed, not checked");
     assert_eq!(project.kinds(), ["provenance", "run-record", "provenance", "run-record", "reproduced"]);
     project.verify(&["out/run", "out/out.txt"]).ends(0).last("2 files verified, 1 independent rebuild");
     project.verify(&["--tree", "out"]).ends(0).last("yes: tiny 1.0");
@@ -83,7 +83,7 @@ fn rebuilding_twice_counts_once() {
 fn several_runs_that_agree() {
     let project = Project::tiny();
     project.attest();
-    project.review(&["--runs", "3", "--jobs", "2", "--out", "kept"]).ends(0).last("identical: 2 outputs");
+    project.review(&["--runs", "3", "--jobs", "2", "--out", "kept"]).ends(0).last("identical: 2 files");
     assert_eq!(project.statement("reproduced")["predicate"]["runs"], 3);
     for run in 1..=3 {
         assert_eq!(project.get(&format!("kept/run-{run}/run")), project.get("out/run"));
@@ -123,7 +123,9 @@ fn a_build_that_disagrees_with_itself_is_never_identical() {
         );
         assert_eq!(project.statement("not-reproduced")["predicate"]["artifacts"][0]["verdict"], "different");
         project.verify(&["out/out.txt"]).ends(3);
-        let document = project.rebuild(&["--json", "--runs", "2"]).ends(5).json();
+        // Two say now what comes out; which of them is the manifest, only a policy tells.
+        project.rebuild(&[]).fails(2, "manifests that disagree about the outputs");
+        let document = project.rebuild(&["--json", "--runs", "2", "--policy", "policy"]).ends(5).json();
         assert_eq!((&document["deterministic"], &document["verdict"]), (&false.into(), &"nondeterministic".into()));
     }
 }
@@ -181,17 +183,17 @@ fn the_published_files() {
     let text = project.text("published/out.txt");
     project.put("published/out.txt", text.replace("line", "lime"));
     let said = project.rebuild(&["--against", "published", "--out", "kept"]).ends(1);
-    let said = said.prints("out.txt: identical").prints("out.txt: published is not the signed one");
+    let said = said.prints("out.txt: identical").prints("out.txt: content\n");
     said.prints(&format!("first at byte {}", text.find("line").unwrap() + 2)).last("what is published is not");
     assert_eq!(project.text("kept/published/out.txt"), text.replace("line", "lime"));
     assert_eq!(project.text("kept/run-1/out.txt"), text);
     let document = project.rebuild(&["--against", "published", "--json"]).ends(1).json();
-    assert_eq!(document["notTheSignedOnes"], serde_json::json!(["out.txt"]));
-    // What is not there was not compared, which is said.
+    assert_eq!(document["publishedDiffersFromSigned"], serde_json::json!(["out.txt"]));
+    // A mode, or a file that is not there, is a difference too.
+    project.chmod("out/run", 0o4755);
+    project.rebuild(&["--against", "out"]).ends(1).prints("run: mode 4755 published, 0755 signed");
     std::fs::remove_file(project.path("out/run")).unwrap();
-    project.rebuild(&["--against", "out"]).ends(0).prints("run: is not among the published files").last("identical");
-    let document = project.rebuild(&["--against", "out", "--json"]).ends(0).json();
-    assert_eq!(document["notPublished"], serde_json::json!(["run"]));
+    project.rebuild(&["--against", "out"]).ends(1).prints("run: only signed");
     project.rebuild(&["--against", "nowhere"]).fails(7, "nowhere");
 }
 
@@ -205,7 +207,7 @@ fn anywhere_else_by_anybody_with_any_umask() {
         command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh", super::common::PROGRAM]);
         command.args(project.rebuild_args(&["--source", "elsewhere", "--out", umask])).current_dir(project.path("."));
         command.env("TMPDIR", project.path("tmp")).env("TZ", "Asia/Tokyo").env("LC_ALL", "tr_TR.UTF-8");
-        finish(&mut command).ends(0).last("identical: 2 outputs");
+        finish(&mut command).ends(0).last("identical: 2 files");
         assert_eq!(project.mode(&format!("{umask}/run-1/run")), 0o755, "the recorded mode, not the umask's");
     }
 }

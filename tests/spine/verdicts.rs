@@ -1,6 +1,6 @@
 //! What a rebuild signs, and what that is worth to a verifier.
 
-use super::common::{BUNDLE, Project, kind, statements};
+use super::common::{BUNDLE, Project, flip, kind, statements};
 use countersign::digest;
 use countersign::statement::Subject;
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn other_bytes_are_dissent() {
     let project = Project::tiny();
     project.attest();
     project.forge_content();
-    let said = project.review(&[]).ends(1).prints("out.txt: different (signed / rebuilt: content");
+    let said = project.review(&[]).ends(1).prints("out.txt: different: content");
     said.prints("run: identical").last("different: 1 of 2 outputs");
     let verdict = project.statement("not-reproduced");
     assert_eq!(artifacts(&verdict), [("out.txt".to_owned(), "different".to_owned())]);
@@ -33,7 +33,7 @@ fn a_mode_alone_is_a_difference() {
     let project = Project::tiny();
     project.attest();
     project.forge(|_, listing| *listing = listing.replace("100755", "104755"));
-    let said = project.review(&[]).ends(1).prints("run: different (signed / rebuilt: mode 4755 / 0755)");
+    let said = project.review(&[]).ends(1).prints("run: different: mode 4755 signed, 0755 rebuilt");
     said.prints("out.txt: identical");
     assert_eq!(artifacts(&project.statement("not-reproduced")), [("run".to_owned(), "different".to_owned())]);
     // Without the listing it cannot be said which one it is.
@@ -81,7 +81,7 @@ fn another_environment_and_the_same_bytes() {
     let project = Project::tiny();
     project.attest();
     project.forge_environment();
-    project.review(&[]).ends(0).prints("another one; signed is sha256:0707").last("identical: 2 outputs");
+    project.review(&[]).ends(0).prints("another one; signed is sha256:0707").last("identical: 2 files");
     let verdict = project.statement("reproduced");
     let environment = &verdict["predicate"]["environment"];
     assert_eq!(environment["reference"]["sha256"], "07".repeat(32));
@@ -159,12 +159,12 @@ fn the_signer_is_checked_or_claimed() {
     for key in ["reviewer", "stranger"] {
         let args = ["attest", "--source", "src", "--key", key, "--bundle", BUNDLE, "--force"];
         project.run(&args).ends(0);
-        project.rebuild(&["--policy", "policy"]).fails(3, "holds no manifest by a vendor of the policy");
+        project.rebuild(&["--policy", "policy"]).fails(3, "holds no manifest that the policy accepts of a vendor");
         project.rebuild(&[]).ends(0);
     }
     // By the vendor's key under a builder id that is not the vendor's.
     project.attest_to(BUNDLE, &["--force", "--builder-id", "urn:example:other"]).ends(0);
-    project.rebuild(&["--policy", "policy"]).fails(3, "holds no manifest by a vendor of the policy");
+    project.rebuild(&["--policy", "policy"]).fails(3, "holds no manifest that the policy accepts of a vendor");
     project.rebuild(&["--policy", "nowhere"]).fails(7, "nowhere");
     project.put("empty", "");
     project.rebuild(&["--policy", "empty"]).fails(2, "empty");
@@ -228,7 +228,8 @@ fn a_verdict_is_taken_back_with_a_reason() {
     let toss = |wanted: i32, more: &[&str]| {
         for _ in 0..200 {
             let before = project.get(BUNDLE);
-            if project.review(more).code == wanted {
+            // The first throw says something else than the manifest: which of the two is meant, the policy tells.
+            if project.review(&[more, &["--policy", "policy"]].concat()).code == wanted {
                 return;
             }
             project.put(BUNDLE, before);
@@ -274,6 +275,38 @@ fn without_isolation_is_recorded_and_refused() {
     project.review(&[]).ends(0);
     project.verify(&["out/run"]).ends(0);
     project.attest_to("x", &["--sandbox=perhaps"]).fails(2, "--sandbox");
+}
+
+#[test]
+fn what_was_built_elsewhere_is_said_to_be() {
+    let project = Project::tiny();
+    project.attest();
+    let elsewhere = ["--force", "--outputs", "out"];
+    project.attest_to(BUNDLE, &elsewhere).ends(0).says("nothing was built");
+    assert_eq!(project.kinds(), ["provenance"], "no run, no run record");
+    let definition = project.statement("provenance")["predicate"]["buildDefinition"].clone();
+    assert_eq!(definition["internalParameters"]["observation"], "not-observed");
+    assert_eq!(definition["internalParameters"]["variables"], serde_json::json!({}));
+    let parts = definition["resolvedDependencies"].as_array().unwrap();
+    assert!(!parts.iter().any(|part| part["name"] == "environment"), "{parts:?}");
+    project.verify(&["out/run"]).ends(3).last("no: ");
+    project.review(&[]).ends(0);
+    let policy = project.text("policy");
+    let both = "observation = [\"isolated\", \"not-observed\"]";
+    project.put("policy", policy.replace("# observation = [\"isolated\"]", both));
+    project.verify(&["out/run"]).ends(0);
+
+    // Not what the source makes: the rebuild says so, and it is no dissent, for nobody knows the environment.
+    flip(&project.path("out/run"));
+    project.attest_to(BUNDLE, &elsewhere).ends(0);
+    project.review(&[]).ends(1).prints("the manifest names none").last("different: 1 of 2 outputs");
+    assert_eq!(project.kinds().last().unwrap(), "inconclusive");
+    project.verify(&["out/run"]).ends(8);
+    std::fs::remove_file(project.path("out/run")).unwrap();
+    let before = project.get(BUNDLE);
+    project.attest_to(BUNDLE, &elsewhere).fails(6, "\"run\"");
+    project.attest_to(BUNDLE, &["--force", "--outputs", "nowhere"]).fails(7, "nowhere");
+    assert_eq!(project.get(BUNDLE), before);
 }
 
 #[test]
