@@ -122,11 +122,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let place = Place::new(args)?;
+    let mut place = Place::new(args)?;
     let (built, failure) = build(args, &plan, &place);
     let failure = match failure {
         Some(failure) if built.is_empty() || failure.exit != Exit::BuildFailed => {
-            return failed(args, &chosen, &plan, &place, key.as_ref(), failure);
+            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure);
         }
         failure => failure,
     };
@@ -142,7 +142,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(failure) = failure {
         // A run that differed is not made undone by a later one that failed.
         if judgement.worst() == ArtifactVerdict::Identical {
-            return failed(args, &chosen, &plan, &place, key.as_ref(), failure);
+            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure);
         }
         ui::say(&format!("note: a later run failed: {}", ui::escape(&failure.fact)));
     }
@@ -155,8 +155,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         ArtifactVerdict::Nondeterministic => Exit::NotDeterministic,
         _ => Exit::Differs,
     };
+    place.keep(exit);
     report(args, &chosen, &plan, &built[0].0, &judgement, &published, &place, exit);
-    place.close(exit == Exit::Yes);
     Ok(exit)
 }
 
@@ -230,10 +230,12 @@ fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Opti
     Err(failure)
 }
 
-/// Where a rebuild's results are put.
+/// Where a rebuild's results are put. It goes with this value unless something in it is worth a look: a run that ended in an error leaves
+/// nothing half-written.
 struct Place {
     dir: PathBuf,
     wanted: bool,
+    kept: bool,
 }
 
 impl Place {
@@ -249,7 +251,7 @@ impl Place {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&dir).map_err(|err| fs::FsError::io("create", &dir, err))?;
-        Ok(Place { dir, wanted: args.out.is_some() })
+        Ok(Place { dir, wanted: args.out.is_some(), kept: false })
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -257,8 +259,14 @@ impl Place {
     }
 
     /// What nobody asked for is kept only when there is something to look at.
-    fn close(&self, identical: bool) {
-        if !self.wanted && identical {
+    fn keep(&mut self, exit: Exit) {
+        self.kept = self.wanted || exit != Exit::Yes;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.kept {
             let _ = source::remove_tree(&self.dir);
         }
     }
@@ -456,7 +464,7 @@ fn failed(
     args: &Args,
     chosen: &Chosen,
     plan: &Plan,
-    place: &Place,
+    place: &mut Place,
     key: Option<&SigningKey>,
     failure: Failure,
 ) -> Result<Exit, Failure> {
@@ -467,7 +475,9 @@ fn failed(
         keep(args, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
         ui::say("signed: inconclusive");
     }
-    place.close(failure.exit != Exit::BuildFailed);
+    if failure.exit == Exit::BuildFailed {
+        place.keep(failure.exit);
+    }
     Err(failure)
 }
 
@@ -496,7 +506,7 @@ fn report(
     exit: Exit,
 ) {
     let release = &plan.order().release;
-    let kept = place.wanted || exit != Exit::Yes;
+    let kept = place.kept;
     let signed = match chosen.reference.environment {
         Some(signed) if signed == built.environment => "as signed".to_owned(),
         Some(signed) => format!("another one; signed is sha256:{signed}"),
