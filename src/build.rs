@@ -8,14 +8,18 @@ use crate::environment::{Fingerprint, FingerprintError, Host, Lock, LockError, R
 use crate::path::TreePath;
 use crate::recipe::{self, Epoch, Recipe};
 use crate::sandbox::{self, Ran, SandboxError};
-use crate::scan::{self, ScanError};
+use crate::scan::ScanError;
 pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment};
-use crate::tree::{Node, Tree, TreeError, TreeKind};
-use std::collections::{BTreeMap, HashMap};
+use crate::tree::{Node, Tree, TreeError};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+
+mod outputs;
+
+pub use outputs::{CopyOf, OutputCopy, copies, copies_among, outputs};
 
 /// A build that did not come to outputs.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +54,12 @@ pub enum BuildError {
     /// Outputs that are not a tree.
     #[error("outputs: {0}")]
     Outputs(TreeError),
+    /// Outputs that cannot be read as a tree: a FIFO, more than there may be.
+    #[error("outputs: {0}")]
+    OutputScan(ScanError),
     /// An output is in the source already: the build could leave it as it is.
     #[error("{0} is an output and is in the source already")]
     Stale(TreePath),
-    /// The build made something that no tree of outputs can hold.
-    #[error("outputs: {0}")]
-    NotATree(ScanError),
     /// A pattern of `outputs` matches nothing.
     #[error("the build made nothing that matches {pattern:?}")]
     NoOutput {
@@ -252,9 +256,26 @@ pub fn files(outputs: &Tree) -> impl Iterator<Item = (&TreePath, &Content)> {
     })
 }
 
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The environment is being read: so many files and bytes of it so far.
+    Environment(u64, u64),
+    /// The steps run.
+    Steps,
+    /// They ended well: the outputs are being read.
+    Outputs,
+}
+
 /// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
-/// it comes.
-pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
+/// it comes, `stage` how far it is.
+pub fn run(
+    plan: &Plan,
+    isolation: Isolation,
+    scratch: &Path,
+    log: &mut dyn FnMut(&[u8]),
+    stage: &mut dyn FnMut(Stage),
+) -> Result<Built, BuildError> {
     plan.nothing_stale()?;
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
@@ -271,6 +292,7 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
             processes: plan.recipe.limits.processes,
             file_size: plan.recipe.limits.file_size,
             tmp: plan.recipe.limits.tmp,
+            log: plan.recipe.limits.log,
         },
     };
     let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
@@ -280,12 +302,15 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
         log(bytes);
     };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut fingerprint: Fingerprint = plan.host.fingerprint(threads, &mut |_, _| {})?;
+    stage(Stage::Environment(0, 0));
+    let mut fingerprint: Fingerprint =
+        plan.host.fingerprint(threads, &mut |files, bytes| stage(Stage::Environment(files, bytes)))?;
     if isolation == Isolation::Sandbox
         && let Some(socket) = socket(fingerprint.listing())
     {
         return Err(BuildError::Socket(socket));
     }
+    stage(Stage::Steps);
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
             // The directory above too: nobody else of this host may pass it, whatever modes the steps give to theirs.
@@ -298,12 +323,8 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
-    let outputs = self::outputs(plan, &dir).map_err(|err| match err {
-        BuildError::Scan(err @ (ScanError::Kind { .. } | ScanError::Path { .. } | ScanError::Tree(_))) => {
-            BuildError::NotATree(err)
-        }
-        err => err,
-    })?;
+    stage(Stage::Outputs);
+    let outputs = outputs::outputs(plan, &dir)?;
     let log = (size, hasher.finish());
     Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
 }
@@ -312,53 +333,6 @@ pub fn run(plan: &Plan, isolation: Isolation, scratch: &Path, log: &mut dyn FnMu
 fn socket(listing: &str) -> Option<TreePath> {
     let line = listing.lines().find(|line| line.starts_with("14"))?;
     TreePath::from_escaped(line.splitn(4, ' ').nth(3)?).ok()
-}
-
-/// The outputs that stand in a directory, as the recipe names them.
-pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
-    let recipe = &plan.recipe;
-    let wanted = |path: &TreePath, is_dir: bool| {
-        recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))
-    };
-    let mut options = scan::Options::new(TreeKind::Output);
-    options.wanted = Wanted::SUBJECT;
-    let leave_out = |path: &TreePath, is_dir: bool| !wanted(path, is_dir);
-    options.exclude = &leave_out;
-    let entries = scan::tree(dir, &options)?.tree.into_entries();
-    // Directories that could have held an output and did not are no outputs.
-    let mut kept: HashMap<TreePath, bool> = HashMap::new();
-    for entry in entries.iter().filter(|entry| recipe.is_output(&entry.path)) {
-        kept.insert(entry.path.clone(), true);
-        let mut above = entry.path.parent();
-        while let Some(dir) = above {
-            above = dir.parent();
-            if kept.insert(dir, true).is_some() {
-                break;
-            }
-        }
-    }
-    for glob in &recipe.outputs {
-        if !kept.keys().any(|path| glob.matches(path)) {
-            return Err(BuildError::NoOutput { pattern: glob.to_string(), made: made(plan, dir) });
-        }
-    }
-    let entries: Vec<_> = entries.into_iter().filter(|entry| kept.contains_key(&entry.path)).collect();
-    if !entries.iter().any(|entry| matches!(entry.node, Node::File { .. })) {
-        let pattern = recipe.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(BuildError::NoOutput { pattern, made: made(plan, dir) });
-    }
-    Tree::new(TreeKind::Output, entries).map_err(BuildError::Outputs)
-}
-
-/// A few files that are in the build directory and not in the source, for the hint.
-fn made(plan: &Plan, dir: &Path) -> Vec<TreePath> {
-    let known = |path: &TreePath| plan.tree.entries().binary_search_by(|entry| entry.path.cmp(path)).is_ok();
-    let leave_out = |path: &TreePath, is_dir: bool| !is_dir && known(path);
-    let mut options = scan::Options::new(TreeKind::Environment);
-    options.exclude = &leave_out;
-    let Ok(scanned) = scan::tree(dir, &options) else { return Vec::new() };
-    let files = scanned.tree.into_entries().into_iter().filter(|entry| !matches!(entry.node, Node::Dir { .. }));
-    files.map(|entry| entry.path).take(8).collect()
 }
 
 /// A directory for one build, gone with this value.

@@ -18,6 +18,20 @@ pub const FILE_NAME: &str = "countersign.toml";
 /// `SOURCE_DATE_EPOCH` where the recipe gives none: 1980-01-01, the earliest time that a zip archive can hold.
 pub const DEFAULT_EPOCH: u64 = 315_532_800;
 
+/// Most that a recipe may ask for (docs/spec.md §3): who runs a stranger's recipe lends the machine for a time, not for ever.
+pub mod most {
+    /// Seconds of all steps together: a week.
+    pub const TIME: u64 = 7 * 24 * 60 * 60;
+    /// Processes and threads.
+    pub const PROCESSES: u64 = 1_000_000;
+    /// Bytes in each of `/tmp`, the home and `/dev/shm`.
+    pub const TMP: u64 = 64 << 30;
+    /// Bytes of all outputs.
+    pub const OUTPUTS: u64 = 1 << 40;
+    /// Bytes of log.
+    pub const LOG: u64 = 16 << 30;
+}
+
 /// The variables that every build gets, beside `SOURCE_DATE_EPOCH`.
 pub const FIXED: [(&str, &str); 9] = [
     ("HOME", "/home/build"),
@@ -90,6 +104,10 @@ pub struct Limits {
     pub file_size: Option<u64>,
     /// Size of `/tmp`, of the home and of `/dev/shm`, in bytes each.
     pub tmp: u64,
+    /// All outputs together, in bytes; a hole counts like what it stands for.
+    pub outputs: u64,
+    /// What the steps print, in bytes.
+    pub log: u64,
 }
 
 /// A recipe that is refused.
@@ -197,6 +215,8 @@ struct TypedLimits {
     processes: Option<u64>,
     file_size: Option<Size>,
     tmp: Option<Size>,
+    outputs: Option<Size>,
+    log: Option<Size>,
 }
 
 #[derive(Deserialize)]
@@ -209,7 +229,7 @@ enum Size {
 impl Size {
     fn bytes(self) -> Result<u64, RecipeError> {
         let text = match self {
-            Size::Bytes(bytes) => return positive(bytes, "a size"),
+            Size::Bytes(bytes) => return within(bytes, u64::MAX, "a size"),
             Size::Text(text) => text,
         };
         [("KiB", 10), ("MiB", 20), ("GiB", 30)]
@@ -227,8 +247,12 @@ fn wrong(what: impl Into<String>) -> RecipeError {
     RecipeError { line: None, what: what.into() }
 }
 
-fn positive(n: u64, what: &str) -> Result<u64, RecipeError> {
-    if n == 0 { Err(wrong(format!("{what} of zero"))) } else { Ok(n) }
+fn within(n: u64, most: u64, what: &str) -> Result<u64, RecipeError> {
+    match n {
+        0 => Err(wrong(format!("{what} of zero"))),
+        n if n > most => Err(wrong(format!("{what} is {n}; the most that a recipe may ask for is {most}"))),
+        n => Ok(n),
+    }
 }
 
 impl Recipe {
@@ -326,11 +350,13 @@ fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
         default_roots: environment.default_roots,
         roots: environment.roots,
         limits: Limits {
-            time: Duration::from_secs(positive(limits.time.unwrap_or(14_400), "limits.time")?),
+            time: Duration::from_secs(within(limits.time.unwrap_or(14_400), most::TIME, "limits.time")?),
             memory: size(limits.memory)?,
-            processes: positive(limits.processes.unwrap_or(4096), "limits.processes")?,
+            processes: within(limits.processes.unwrap_or(4096), most::PROCESSES, "limits.processes")?,
             file_size: size(limits.file_size)?,
-            tmp: size(limits.tmp)?.unwrap_or(2 << 30),
+            tmp: within(size(limits.tmp)?.unwrap_or(2 << 30), most::TMP, "limits.tmp")?,
+            outputs: within(size(limits.outputs)?.unwrap_or(64 << 30), most::OUTPUTS, "limits.outputs")?,
+            log: within(size(limits.log)?.unwrap_or(256 << 20), most::LOG, "limits.log")?,
         },
     })
 }
@@ -392,6 +418,12 @@ kind = "host"
             ("1700000000", "-1", Some(11), "seconds since 1970"),
             ("kind = \"host\"", "kind = \"host\"\n[limits]\ntmp = \"2GB\"", None, "is not a size"),
             ("kind = \"host\"", "kind = \"host\"\n[limits]\ntime = 0", None, "of zero"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\ntime = 604801", None, "604801; the most"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\ntime = 9000000000000000000", None, "the most"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\nprocesses = 1000001", None, "limits.processes is 1000001"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\ntmp = \"900000GiB\"", None, "limits.tmp is"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\noutputs = \"1025GiB\"", None, "limits.outputs is"),
+            ("kind = \"host\"", "kind = \"host\"\n[limits]\nlog = \"17GiB\"", None, "limits.log is"),
             ("name = \"hello\"", "name = \"a\"\nname = \"b\"", Some(2), "duplicate key"),
         ] {
             assert!(SMALL.contains(from), "{from}");
@@ -408,5 +440,10 @@ kind = "host"
             (recipe.limits.tmp, recipe.limits.memory, recipe.limits.file_size),
             (3 << 30, Some(4096), Some(1 << 20))
         );
+        assert_eq!((recipe.limits.outputs, recipe.limits.log), (64 << 30, 256 << 20));
+        let most =
+            "\n[limits]\ntmp = \"64GiB\"\noutputs = \"1024GiB\"\nlog = \"16GiB\"\ntime = 604800\nprocesses = 1000000\n";
+        let limits = Recipe::parse(format!("{SMALL}{most}").as_bytes()).unwrap().limits;
+        assert_eq!((limits.tmp, limits.outputs, limits.log), (most::TMP, most::OUTPUTS, most::LOG));
     }
 }

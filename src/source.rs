@@ -89,7 +89,7 @@ impl Source {
     ) -> Result<Scanned, SourceError> {
         match self.form {
             Form::Directory => {
-                let options = Options { kind: TreeKind::Source, wanted, exclude, threads, progress };
+                let options = Options { wanted, exclude, threads, progress, ..Options::new(TreeKind::Source) };
                 Ok(scan::tree(&self.path, &options)?)
             }
             Form::Archive { strip, limit } => Ok(archive::tree(&self.path, strip, wanted, exclude, limit, progress)?),

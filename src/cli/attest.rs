@@ -1,18 +1,22 @@
 //! `countersign build` and `countersign attest`: build in the sandbox, hash, and, to attest, sign.
 
 use super::buildlog::BuildLog;
+use super::copies::{copies_json, note_copies};
 use super::exit::{Exit, Failure};
 use super::passphrase::{self, PassphraseArgs};
+use super::places::{Made, free};
+pub use super::places::{absent, beside, stem};
+use super::progress::Progress;
 use super::{host, places, ui};
-use crate::build::{self, Built, Isolation, Plan, ReleaseFlags, Special};
+use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
-use crate::fs::{self, Existing, Why};
+use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
 use crate::recipe::{self, Recipe};
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
-use crate::tree::{Node, Tree};
+use crate::tree::Tree;
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -144,18 +148,24 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     {
         check_place(name, path, &source, &plan)?;
     }
-    let (built, _) = once(&plan, what, &log)?;
+    if let Some(path) = &args.statement
+        && path.symlink_metadata().is_ok()
+    {
+        return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
+    }
+    let (built, _) = once(&plan, what, &source, &log, &log)?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
     export(&built, &args.out)?;
+    let made = Made { files: Vec::new(), dirs: vec![&args.out] };
     let payload = provenance.encode();
     if let Some(path) = &args.statement {
-        fs::write(path, &payload, 0o644, Existing::Refuse).inspect_err(|_| {
-            let _ = source::remove_tree(&args.out);
-        })?;
+        fs::write(path, &payload, 0o644, Existing::Refuse)?;
     }
-    report(&plan, &built);
+    made.keep();
+    let copies = build::copies(&built, &plan);
+    report(&built, &copies);
     if what.json {
-        let mut document = document(&plan, &provenance, &built.outputs);
+        let mut document = document(&plan, &provenance, &built.outputs, &copies);
         document["schema"] = "urn:countersign:schema:build:v1".into();
         document["out"] = args.out.to_string_lossy().into();
         document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
@@ -176,9 +186,10 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     if let Some(out) = &args.out {
         absent(out)?;
     }
-    if !args.force && args.bundle.exists() {
-        return Err(Failure::usage(format!("{} is there already", args.bundle.display()))
-            .hint("--force replaces it; a release has one bundle, so think twice"));
+    free(&args.bundle, args.force)?;
+    if args.outputs.is_none() {
+        free(&log, args.force)?;
+        free(&environment, args.force)?;
     }
     let key = passphrase::load_key(&args.key, &args.passphrase)?;
     let (plan, source) = plan(what)?;
@@ -187,6 +198,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         ("bundle", Some(&args.bundle)),
         ("output directory", args.out.as_ref()),
         ("log", Some(&log)),
+        ("environment", Some(&environment)),
     ];
     for (name, path) in places {
         check_place(name, path, &source, &plan)?;
@@ -195,28 +207,27 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     if let Some(dir) = &args.outputs {
         return not_observed(args, &plan, dir, builder, &key);
     }
-    let (built, times) = once(&plan, what, &log)?;
+    // Under a name of its own: the next attempt does not find it in its way.
+    let (built, times) = once(&plan, what, &source, &log, &beside(&stem, ".failed.log"))?;
+    let mut made = Made { files: vec![&log], dirs: Vec::new() };
     let provenance = provenance(&plan, &built, builder);
     let lines = sign(&plan, &built, &provenance, &times, &key);
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     // Outputs first, the signature over them last: whoever sees the bundle sees everything that belongs to it.
     if let Some(out) = &args.out {
         export(&built, out)?;
+        made.dirs.push(out);
     }
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
-    fs::write(&environment, built.environment_listing.as_bytes(), 0o644, Existing::Replace)
-        .and_then(|()| fs::write(&args.bundle, &bytes, 0o644, existing))
-        .map_err(|err| {
-            let _ = std::fs::remove_file(&environment);
-            if let Some(out) = &args.out {
-                let _ = source::remove_tree(out);
-            }
-            Failure::from(err)
-        })?;
-    report(&plan, &built);
+    fs::write(&environment, built.environment_listing.as_bytes(), 0o644, existing)?;
+    made.files.push(&environment);
+    fs::write(&args.bundle, &bytes, 0o644, existing)?;
+    made.keep();
+    let copies = build::copies(&built, &plan);
+    report(&built, &copies);
     let payload = crate::statement::payload_digest(&provenance.encode());
     if what.json {
-        let mut document = document(&plan, &provenance, &built.outputs);
+        let mut document = document(&plan, &provenance, &built.outputs, &copies);
         document["schema"] = "urn:countersign:schema:attest:v1".into();
         document["bundle"] = args.bundle.to_string_lossy().into();
         document["payload"] = json!({ "sha256": payload });
@@ -231,6 +242,12 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         ui::count(provenance.subjects.len(), "file"),
         ui::escape(&args.bundle.display().to_string())
     ));
+    ui::say(&format!(
+        "kept beside it: {}, {} ({})",
+        ui::escape(&log.display().to_string()),
+        ui::escape(&environment.display().to_string()),
+        bytes_in_words(built.environment_listing.len())
+    ));
     Ok(Exit::Yes)
 }
 
@@ -243,7 +260,13 @@ fn not_observed(
     key: &SigningKey,
 ) -> Result<Exit, Failure> {
     plan.nothing_stale()?;
-    let outputs = build::outputs(plan, dir)?;
+    // What was built elsewhere is no build of ours that could fail.
+    let outputs = build::outputs(plan, dir).map_err(|err| match err {
+        BuildError::OutputScan(err) => Failure::from(err),
+        err => Failure::from(err),
+    })?;
+    let copies = build::copies_among(&outputs, plan, "");
+    note_copies(&copies);
     let provenance = Provenance {
         order: plan.order().clone(),
         subjects: subjects(&outputs),
@@ -266,7 +289,7 @@ fn not_observed(
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
     if args.what.json {
-        let mut document = document(plan, &provenance, &outputs);
+        let mut document = document(plan, &provenance, &outputs, &copies);
         document["schema"] = "urn:countersign:schema:attest:v1".into();
         document["bundle"] = args.bundle.to_string_lossy().into();
         document["payload"] = json!({ "sha256": digest });
@@ -344,9 +367,9 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     Recipe::parse(&bytes).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
 }
 
-fn once(plan: &Plan, what: &What, log: &Path) -> Result<(Built, Times), Failure> {
-    let scratch = what.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    run_once(plan, what.sandbox.isolation(), &scratch, log, !what.quiet)
+fn once(plan: &Plan, what: &What, source: &Path, log: &Path, failed: &Path) -> Result<(Built, Times), Failure> {
+    let scratch = places::scratch(what.scratch.as_deref(), source, plan.roots())?;
+    run_logged(plan, what.sandbox.isolation(), &scratch, log, failed, !what.quiet)
 }
 
 /// One run of a plan with its log.
@@ -357,11 +380,25 @@ pub fn run_once(
     log_path: &Path,
     live: bool,
 ) -> Result<(Built, Times), Failure> {
+    run_logged(plan, isolation, scratch, log_path, log_path, live)
+}
+
+/// The log of a run that failed is kept at `failed`.
+fn run_logged(
+    plan: &Plan,
+    isolation: Isolation,
+    scratch: &Path,
+    log_path: &Path,
+    failed: &Path,
+    live: bool,
+) -> Result<(Built, Times), Failure> {
     // The sandbox stands in another directory than we do.
     let scratch = places::absolute(scratch)?;
     let mut log = BuildLog::create(log_path, live)?;
     let started = host::now()?;
-    match build::run(plan, isolation, &scratch, &mut |bytes| log.take(bytes)) {
+    let mut progress = Progress::new(live);
+    let mut stage = |stage| progress.stage(stage, plan.roots());
+    match build::run(plan, isolation, &scratch, &mut |bytes| log.take(bytes), &mut stage) {
         Ok(built) => {
             log.finish()?;
             Ok((built, Times { started, finished: host::now()? }))
@@ -372,7 +409,8 @@ pub fn run_once(
                 // There was no build; a log would say that there was one.
                 return Err(failure);
             }
-            let kept = log.finish_failed();
+            drop(progress);
+            let kept = log.finish_failed(failed);
             Err(if failure.exit == Exit::BuildFailed { failure.hint(kept) } else { failure })
         }
     }
@@ -423,22 +461,16 @@ pub fn export(built: &Built, out: &Path) -> Result<(), Failure> {
     built.export(out, Special::Keep).map_err(Failure::from)
 }
 
-fn report(plan: &Plan, built: &Built) {
-    // An output that is a copy of a source file was not built; whoever believes that it was should know.
-    let digest = |tree: &Tree| -> std::collections::HashMap<_, _> {
-        let files = tree.entries().iter().filter_map(|entry| match &entry.node {
-            Node::File { content, .. } if content.size > 0 => Some((content.sha256, entry.path.clone())),
-            _ => None,
-        });
-        files.collect()
-    };
-    let sources = digest(plan.tree());
-    for (path, content) in build::files(&built.outputs) {
-        if let Some(source) = sources.get(&content.sha256) {
-            let (path, source) = (ui::escape(&path.escaped()), ui::escape(&source.escaped()));
-            ui::say(&format!("note: output {path} is a copy of the source file {source}"));
-        }
+fn bytes_in_words(n: usize) -> String {
+    match n {
+        0..1000 => ui::count(n, "byte"),
+        1000..1_000_000 => format!("{} kB", n / 1000),
+        _ => format!("{} MB", n / 1_000_000),
     }
+}
+
+fn report(built: &Built, copies: &[OutputCopy]) {
+    note_copies(copies);
     if built.observation != Observation::Isolated {
         ui::say(
             "note: built without isolation; the statement says `observed`, which policies refuse unless they say otherwise",
@@ -454,7 +486,7 @@ fn list(built: &Built) {
     ui::data(&text);
 }
 
-fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree) -> serde_json::Value {
+fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree, copies: &[OutputCopy]) -> serde_json::Value {
     let release = &plan.order().release;
     json!({
         "release": {
@@ -468,6 +500,7 @@ fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree) -> serde_json:
         "controls": provenance.controls,
         "builder": provenance.builder,
         "outputs": { "sha256": provenance.outputs },
+        "copies": copies_json(copies),
         "files": build::files(outputs).map(|(path, content)| json!({
             "name": path.escaped(), "size": content.size, "sha256": content.sha256, "blake3": content.blake3,
         })).collect::<Vec<_>>(),
@@ -478,29 +511,4 @@ fn check_place(name: &str, path: Option<&PathBuf>, source: &Path, plan: &Plan) -
     let Some(path) = path else { return Ok(()) };
     places::not_in_source(name, path, source)?;
     places::not_in_roots(name, path, plan.roots())
-}
-
-/// Refuses an output directory that is there: what is in it was not made by this run.
-pub fn absent(out: &Path) -> Result<(), Failure> {
-    if out.symlink_metadata().is_ok() {
-        let why = fs::FsError { what: "create", path: out.to_owned(), why: Why::Exists };
-        return Err(Failure::usage(why).hint("name a directory that is not there yet"));
-    }
-    // Found out now, not when the build is over.
-    let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    above.metadata().map_err(|err| fs::FsError::io("create", out, err))?;
-    Ok(())
-}
-
-/// `NAME` of `NAME.intoto.jsonl`, with its directory.
-pub fn stem(bundle: &Path) -> PathBuf {
-    let name = bundle.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = name.strip_suffix(".intoto.jsonl").or_else(|| name.strip_suffix(".jsonl")).unwrap_or(&name);
-    bundle.with_file_name(stem)
-}
-
-/// The same path with something added to its name.
-pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!("{name}{ending}"))
 }

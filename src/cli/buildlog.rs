@@ -28,10 +28,11 @@ pub struct BuildLog {
 impl BuildLog {
     /// Begins a log that will stand at `path`. `live`: also on standard error.
     pub fn create(path: &Path, live: bool) -> Result<BuildLog, Failure> {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".part");
-        let aside = PathBuf::from(aside);
-        let file = File::create(&aside).map_err(|err| FsError::io("create", &aside, err))?;
+        let random = crate::fs::random_name().map_err(|err| FsError::io("create", path, err))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = path.with_file_name(format!(".{name}.{random}.part"));
+        // New, under a name that nobody could foresee: a link that was laid there is not written through.
+        let file = File::create_new(&aside).map_err(|err| FsError::io("create", &aside, err))?;
         Ok(BuildLog {
             path: path.to_owned(),
             aside,
@@ -87,8 +88,9 @@ impl BuildLog {
         Ok(self.path.clone())
     }
 
-    /// Ends the log of a failed build: the last lines are shown again where the whole was not seen just now.
-    pub fn finish_failed(mut self) -> String {
+    /// Ends the log of a failed build, which is kept at `path`: the last lines are shown again where the whole was not seen just now.
+    pub fn finish_failed(mut self, path: &Path) -> String {
+        self.path = path.to_owned();
         let kept = self.close();
         if !self.live && !self.tail.is_empty() {
             ui::say("--- last lines of the build:");

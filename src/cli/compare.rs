@@ -105,7 +105,8 @@ pub fn directories(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
 pub fn locate(difference: Difference, a: &Path, b: &Path) -> Result<Located, Failure> {
     let is_file = |line: &Option<Line>| line.as_ref().is_some_and(|line| line.mode & TYPE_BITS == FILE);
     let offset = if difference.what.contains(&What::Content) && is_file(&difference.a) && is_file(&difference.b) {
-        first(&a.join(difference.path.to_os()), &b.join(difference.path.to_os()))?
+        // Both may have changed since they were listed, and neither may lead us elsewhere.
+        first(a, scan::open(a, &difference.path)?, scan::open(b, &difference.path)?)?
     } else {
         None
     };
@@ -125,12 +126,11 @@ fn files(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
     let right = Line { path: left.path.clone(), ..right };
     let mut found = Vec::new();
     for difference in compare::lines(&[left], &[right]) {
-        found.push(Located { offset: first(a, b)?, difference });
+        found.push(Located { offset: first(a, fs::open_file(a)?, fs::open_file(b)?)?, difference });
     }
     Ok(found)
 }
 
-fn first(a: &Path, b: &Path) -> Result<Option<u64>, Failure> {
-    let (left, right) = (fs::open_file(a)?, fs::open_file(b)?);
+fn first(a: &Path, left: std::fs::File, right: std::fs::File) -> Result<Option<u64>, Failure> {
     Ok(compare::first_difference(left, right).map_err(|err| fs::FsError::io("read", a, err))?)
 }

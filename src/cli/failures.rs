@@ -21,9 +21,11 @@ impl From<SourceError> for Failure {
 impl From<BuildError> for Failure {
     fn from(err: BuildError) -> Failure {
         let exit = match &err {
-            BuildError::Sandbox(SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. })
+            BuildError::Sandbox(
+                SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. } | SandboxError::LogTooLong { .. },
+            )
             | BuildError::NoOutput { .. }
-            | BuildError::NotATree(_)
+            | BuildError::OutputScan(_)
             | BuildError::Outputs(_) => Exit::BuildFailed,
             BuildError::Root(_) | BuildError::Stale(_) | BuildError::Epoch(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
@@ -41,6 +43,10 @@ impl From<BuildError> for Failure {
                 failure.hint("a toolchain below a private home cannot be reached: put it in a place such as /opt")
             }
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
+            BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
+            BuildError::OutputScan(ScanError::TooMuch { what: "bytes", .. }) => {
+                failure.hint("limits.outputs in the recipe gives more")
+            }
             BuildError::NoOutput { made, .. } if made.is_empty() => failure.hint("the build made no new files at all"),
             BuildError::NoOutput { made, .. } => {
                 let made: Vec<String> = made.iter().map(ToString::to_string).collect();

@@ -8,7 +8,9 @@ mod places;
 pub mod ui;
 
 mod buildlog;
+mod copies;
 mod passphrase;
+mod progress;
 mod reference;
 
 pub mod attest;

@@ -1,6 +1,8 @@
 //! Where files may be: keys, bundles and outputs are never inside the source, nor where the build could read them.
 
 use super::exit::{Exit, Failure};
+use crate::fs::{FsError, Why};
+use crate::source;
 use std::path::{Path, PathBuf};
 
 /// The path with links and `..` resolved, also when its last parts are not there yet.
@@ -21,6 +23,17 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
             _ => return Ok(path),
         }
     }
+}
+
+/// The directory below which is built: the one asked for, or the system's. Neither in the source nor where the build could read it.
+pub fn scratch(asked: Option<&Path>, source: &Path, roots: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let (name, path) = match asked {
+        Some(path) => ("scratch directory", path.to_owned()),
+        None => ("the system's temporary directory", std::env::temp_dir()),
+    };
+    let checked = not_in_source(name, &path, source).and_then(|()| not_in_roots(name, &path, roots));
+    checked.map_err(|failure| failure.hint("--scratch DIR or TMPDIR names another place to build in"))?;
+    absolute(&path)
 }
 
 /// Refuses a path that is inside the source tree: it would be part of what it is about.
@@ -46,4 +59,66 @@ pub fn not_in_roots(what: &str, path: &Path, roots: &[PathBuf]) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// What a command wrote, removed again when it fails after that. What was there before it began is none of it.
+pub struct Made<'a> {
+    /// Files.
+    pub files: Vec<&'a Path>,
+    /// Directories, with all that is in them.
+    pub dirs: Vec<&'a Path>,
+}
+
+impl Made<'_> {
+    /// All is well.
+    pub fn keep(mut self) {
+        self.files.clear();
+        self.dirs.clear();
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed stays; the failure that led here is the one to tell of.
+        for file in &self.files {
+            let _ = std::fs::remove_file(file);
+        }
+        for dir in &self.dirs {
+            let _ = source::remove_tree(dir);
+        }
+    }
+}
+
+/// A file that is written only with `--force` when something is there.
+pub fn free(path: &Path, force: bool) -> Result<(), Failure> {
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(Failure::usage(format!("{} is there already", path.display()))
+            .hint("--force replaces what belongs to the bundle; a release has one, so think twice"));
+    }
+    Ok(())
+}
+
+/// Refuses an output directory that is there: what is in it was not made by this run.
+pub fn absent(out: &Path) -> Result<(), Failure> {
+    if out.symlink_metadata().is_ok() {
+        let why = FsError { what: "create", path: out.to_owned(), why: Why::Exists };
+        return Err(Failure::usage(why).hint("name a directory that is not there yet"));
+    }
+    // Found out now, not when the build is over.
+    let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    above.metadata().map_err(|err| FsError::io("create", out, err))?;
+    Ok(())
+}
+
+/// `NAME` of `NAME.intoto.jsonl`, with its directory.
+pub fn stem(bundle: &Path) -> PathBuf {
+    let name = bundle.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.strip_suffix(".intoto.jsonl").or_else(|| name.strip_suffix(".jsonl")).unwrap_or(&name);
+    bundle.with_file_name(stem)
+}
+
+/// The same path with something added to its name.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!("{name}{ending}"))
 }

@@ -3,13 +3,16 @@
 //! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`] alone; their digests are
 //! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
 
+mod published;
+mod report;
+
 use super::attest::{self, Times};
-use super::compare::{self as compare_command, Located};
+use super::copies::note_copies;
 use super::exit::{Exit, Failure};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::{host, places, ui};
-use crate::build::{Built, Isolation, Plan, Special};
+use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
 use crate::compare;
 use crate::digest::PayloadDigest;
@@ -18,17 +21,17 @@ use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
 use crate::rebuild::{self, Judgement, Output};
 use crate::recipe::{self, Recipe};
-use crate::scan;
 use crate::source;
 use crate::statement::{
     Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
     VerdictKind,
 };
-use crate::tree::{Line, Listing, Tree, TreeKind};
+use crate::tree::{Line, Listing};
 use clap::Args as ClapArgs;
-use serde_json::json;
+use published::published;
+use report::report;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `rebuild`.
 #[derive(ClapArgs, Debug)]
@@ -106,6 +109,16 @@ fn payload(text: &str) -> Result<PayloadDigest, String> {
     recipe::parse_previous(text).map_err(|err| err.to_string())
 }
 
+/// Finished runs and what they came to.
+struct Outcome<'a> {
+    args: &'a Args,
+    chosen: &'a Chosen,
+    plan: &'a Plan,
+    built: &'a [(Built, Times)],
+    judgement: &'a Judgement,
+    copies: &'a [OutputCopy],
+}
+
 /// Rebuilds.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.key.is_some() && !args.append && args.out.is_none() {
@@ -122,8 +135,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let mut place = Place::new(args)?;
-    let (built, failure) = build(args, &plan, &place);
+    let scratch = places::scratch(args.scratch.as_deref(), &args.source, plan.roots())?;
+    let mut place = Place::new(args, &scratch)?;
+    let (built, failure) = build(args, &plan, &scratch, &place);
     let failure = match failure {
         Some(failure) if built.is_empty() || failure.exit != Exit::BuildFailed => {
             return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure);
@@ -146,17 +160,20 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
         ui::say(&format!("note: a later run failed: {}", ui::escape(&failure.fact)));
     }
-    let published = published(args, &chosen, &built[0].0, &place)?;
-    let verdicts = verdicts(args, &chosen, &plan, &built, &own, &judgement, key.as_ref())?;
+    let copies = build::copies(&built[0].0, &plan);
+    note_copies(&copies);
+    let published = published(args, &chosen, &built[0].0, &place.dir)?;
+    let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
+    let verdicts = verdicts(&outcome, &own, key.as_ref())?;
     let lines: Vec<Vec<u8>> = own.lines.iter().chain(&verdicts).cloned().collect();
     keep(args, &place, &lines)?;
     let exit = match judgement.worst() {
-        ArtifactVerdict::Identical if published.is_empty() => Exit::Yes,
+        ArtifactVerdict::Identical if published.is_signed() => Exit::Yes,
         ArtifactVerdict::Nondeterministic => Exit::NotDeterministic,
         _ => Exit::Differs,
     };
     place.keep(exit);
-    report(args, &chosen, &plan, &built[0].0, &judgement, &published, &place, exit);
+    report(&outcome, &published, place.kept.then_some(place.dir.as_path()), exit);
     Ok(exit)
 }
 
@@ -239,12 +256,12 @@ struct Place {
 }
 
 impl Place {
-    fn new(args: &Args) -> Result<Place, Failure> {
+    fn new(args: &Args, scratch: &Path) -> Result<Place, Failure> {
         let dir = match &args.out {
             Some(out) => out.clone(),
             None => {
                 let name = fs::random_name().map_err(|err| Failure::new(Exit::Internal, err))?;
-                scratch(args).join(format!("countersign-rebuild-{name}"))
+                scratch.join(format!("countersign-rebuild-{name}"))
             }
         };
         let mut builder = std::fs::DirBuilder::new();
@@ -272,18 +289,13 @@ impl Drop for Place {
     }
 }
 
-fn scratch(args: &Args) -> PathBuf {
-    args.scratch.clone().unwrap_or_else(std::env::temp_dir)
-}
-
 /// All runs, each with its outputs and log in the place; and the first failure, after which no further run begins.
-fn build(args: &Args, plan: &Plan, place: &Place) -> (Vec<(Built, Times)>, Option<Failure>) {
-    let scratch = scratch(args);
+fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<Failure>) {
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
         // Several at a time would be shown mixed up.
         let live = !args.quiet && args.jobs.get() == 1;
-        let run = attest::run_once(plan, args.sandbox.isolation(), &scratch, &log, live)?;
+        let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live)?;
         run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;
         Ok(run)
@@ -351,62 +363,9 @@ fn builder_id(args: &Args, key: &SigningKey) -> String {
     args.builder_id.clone().unwrap_or_else(|| key.public().default_builder())
 }
 
-/// How the published files differ from the signed ones, and from the rebuilt.
-#[derive(Default)]
-struct Published {
-    /// Published against signed.
-    foreign: Vec<compare::Difference>,
-    /// Published against rebuilt, with offsets.
-    located: Vec<Located>,
-}
-
-impl Published {
-    fn is_empty(&self) -> bool {
-        self.foreign.is_empty()
-    }
-}
-
-/// Looks at the published files, all of them, and keeps those that are not what was rebuilt.
-fn published(args: &Args, chosen: &Chosen, built: &Built, place: &Place) -> Result<Published, Failure> {
-    let Some(dir) = &args.against else { return Ok(Published::default()) };
-    let scanned = scan::tree(dir, &scan::Options::new(TreeKind::Output))?;
-    let there: Vec<Line> = scanned.tree.lines().collect();
-    let rebuilt: Vec<Line> = built.outputs.lines().collect();
-    let signed = chosen.expected.lines().ok_or_else(|| {
-        Failure::new(Exit::CouldNotTell, "the bundle does not hold the listing of the outputs, which --against needs")
-    })?;
-    let mut result = Published { foreign: compare::lines(&there, signed), located: Vec::new() };
-    let mut kept = std::collections::BTreeSet::new();
-    for difference in compare::lines(&there, &rebuilt) {
-        if difference.a.is_some() {
-            let mut at = Some(difference.path.clone());
-            while let Some(path) = at {
-                at = path.parent();
-                kept.insert(path);
-            }
-        }
-        result.located.push(compare_command::locate(difference, dir, &built.dir())?);
-    }
-    if !kept.is_empty() {
-        let entries = scanned.tree.into_entries().into_iter().filter(|entry| kept.contains(&entry.path)).collect();
-        let tree = Tree::new(TreeKind::Output, entries)
-            .map_err(|err| Failure::new(Exit::CouldNotTell, format!("{}: {err}", dir.display())))?;
-        // Kept beside the rebuilt ones, so that the two can be looked at later.
-        source::export(dir, &tree, &place.dir.join("published"), source::Special::Strip)?;
-    }
-    Ok(result)
-}
-
 /// Signs the statements that explain.
-fn verdicts(
-    args: &Args,
-    chosen: &Chosen,
-    plan: &Plan,
-    built: &[(Built, Times)],
-    own: &Own,
-    judgement: &Judgement,
-    key: Option<&SigningKey>,
-) -> Result<Vec<Vec<u8>>, Failure> {
+fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Vec<Vec<u8>>, Failure> {
+    let Outcome { args, chosen, plan, built, judgement, copies } = outcome;
     let Some(key) = key else { return Ok(Vec::new()) };
     let environment = built[0].0.environment;
     let same = chosen.reference.environment == Some(environment);
@@ -419,7 +378,7 @@ fn verdicts(
             subjects: rebuild::subjects(kind, &chosen.expected, &outputs),
             rebuild: own.payload,
             rebuild_environment: Some(environment),
-            reason: reason(kind, &outputs, judgement, same),
+            reason: reason(kind, &outputs, judgement, same) + &copied(copies, &outputs),
             artifacts,
             ..verdict
         };
@@ -459,6 +418,12 @@ fn reason(kind: VerdictKind, outputs: &[&Output], judgement: &Judgement, same: b
     }
 }
 
+/// Whoever reads the verdict should know which outputs were not made but copied.
+fn copied(copies: &[OutputCopy], outputs: &[&Output]) -> String {
+    let n = outputs.iter().filter(|output| copies.iter().any(|copy| copy.output == output.path)).count();
+    if n == 0 { String::new() } else { format!("; {} copied from source or environment", ui::count(n, "file")) }
+}
+
 /// A build that came to nothing: said, signed as inconclusive, never a veto.
 fn failed(
     args: &Args,
@@ -492,101 +457,6 @@ fn keep(args: &Args, place: &Place, lines: &[Vec<u8>]) -> Result<(), Failure> {
         fs::update(&args.bundle, bundle::MAX_BUNDLE, |now| bundle::append(&now, lines).map_err(too_much))?;
     }
     Ok(())
-}
-
-#[allow(clippy::too_many_arguments)]
-fn report(
-    args: &Args,
-    chosen: &Chosen,
-    plan: &Plan,
-    built: &Built,
-    judgement: &Judgement,
-    published: &Published,
-    place: &Place,
-    exit: Exit,
-) {
-    let release = &plan.order().release;
-    let kept = place.kept;
-    let signed = match chosen.reference.environment {
-        Some(signed) if signed == built.environment => "as signed".to_owned(),
-        Some(signed) => format!("another one; signed is sha256:{signed}"),
-        None => "the manifest names none".to_owned(),
-    };
-    let files = judgement.outputs.iter().filter(|output| output.is_file).count();
-    let last = match exit {
-        Exit::Yes => format!("identical: {} of {release}", ui::count(files, "file")),
-        Exit::NotDeterministic => format!("not deterministic: {} runs of {release} disagree", args.runs),
-        _ if judgement.differing().count() == 0 => {
-            format!("different: rebuilt as signed, but what is published is not: {release}")
-        }
-        _ => {
-            let total = judgement.outputs.len();
-            let good = total - judgement.differing().count();
-            format!("different: {good} of {total} outputs of {release} are identical")
-        }
-    };
-    if args.json {
-        let document = json!({
-            "schema": "urn:countersign:schema:rebuild:v1",
-            "verdict": judgement.worst(),
-            "deterministic": judgement.deterministic,
-            "runs": args.runs,
-            "manifest": { "sha256": chosen.reference.payload },
-            "signer": chosen.signer_check(),
-            "source": { "sha256": plan.tree().digest() },
-            "buildOrder": { "sha256": plan.order().digest() },
-            "environment": { "signed": chosen.reference.environment, "here": built.environment },
-            "observation": built.observation,
-            "outputs": judgement.outputs.iter().map(output_json).collect::<Vec<_>>(),
-            "published": published.located.iter().map(Located::json).collect::<Vec<_>>(),
-            "publishedDiffersFromSigned": published.foreign.iter().map(|d| d.path.escaped()).collect::<Vec<_>>(),
-            "kept": kept.then(|| place.dir.to_string_lossy()),
-        });
-        ui::data(&format!("{document}\n"));
-        ui::say(&last);
-    } else {
-        let mut text = format!(
-            "manifest     sha256:{}\nsigner       {}\nsource       sha256:{} as signed\nbuild order  sha256:{}\nenvironment  sha256:{} {signed}\n",
-            chosen.reference.payload,
-            ui::escape(&chosen.signer_words()),
-            plan.tree().digest(),
-            plan.order().digest(),
-            built.environment,
-        );
-        for output in &judgement.outputs {
-            let mut line = format!("{}: {}", ui::escape(&output.path.escaped()), output.verdict.word());
-            if !output.what.is_empty() {
-                let what: Vec<String> = output.what.iter().map(|what| what.words("signed", "rebuilt")).collect();
-                line += &format!(": {}", what.join(", "));
-            }
-            text += &format!("{line}\n");
-        }
-        for difference in &published.foreign {
-            let what: Vec<String> = difference.what.iter().map(|what| what.words("published", "signed")).collect();
-            text += &format!("{}: {}\n", ui::escape(&difference.path.escaped()), what.join(", "));
-        }
-        for located in &published.located {
-            text += &format!("{}\n", located.line("published", "rebuilt"));
-        }
-        text += &format!("{last}\n");
-        ui::data(&text);
-    }
-    if kept {
-        ui::say(&format!("kept in {}", ui::escape(&place.dir.display().to_string())));
-    }
-    if args.sandbox.isolation() == Isolation::None {
-        ui::say("note: built without isolation; recorded as `observed`");
-    }
-}
-
-fn output_json(output: &Output) -> serde_json::Value {
-    json!({
-        "name": output.path.escaped(),
-        "verdict": output.verdict,
-        "what": output.what.iter().map(compare::What::word).collect::<Vec<_>>(),
-        "signed": output.reference,
-        "rebuilt": output.rebuilt,
-    })
 }
 
 impl Chosen {

@@ -77,8 +77,10 @@ pub struct Limits {
     pub processes: u64,
     /// Bytes of one file.
     pub file_size: Option<u64>,
-    /// Bytes in each of `/tmp`, `/home/build`, `/dev/shm`.
+    /// Bytes in each of `/tmp`, `/home/build`, `/dev/shm`; less on a machine of which all three would take more than half the memory.
     pub tmp: u64,
+    /// Bytes that the steps may print.
+    pub log: u64,
 }
 
 /// A run whose steps all ended with 0.
@@ -178,6 +180,12 @@ pub enum SandboxError {
         /// The limit.
         after: Duration,
     },
+    /// The steps printed more than they may; everything was killed.
+    #[error("the steps printed more than {most} bytes")]
+    LogTooLong {
+        /// The limit.
+        most: u64,
+    },
     /// The caller's side failed.
     #[error("cannot {what}: {why}")]
     Io {
@@ -200,6 +208,28 @@ pub fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxErr
     {
         let _ = (spec, output);
         Err(SandboxError::Unavailable { what: "namespaces".into(), why: "there is a sandbox for Linux only".into() })
+    }
+}
+
+/// Counts what the steps print.
+struct Printed {
+    left: u64,
+    most: u64,
+}
+
+impl Printed {
+    fn new(spec: &Spec) -> Printed {
+        Printed { left: spec.limits.log, most: spec.limits.log }
+    }
+
+    /// Passes on what still fits.
+    fn more(&mut self, bytes: &[u8], output: &mut dyn FnMut(&[u8])) -> Result<(), SandboxError> {
+        let fits = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+        self.left -= fits as u64;
+        if fits > 0 {
+            output(&bytes[..fits]);
+        }
+        if fits < bytes.len() { Err(SandboxError::LogTooLong { most: self.most }) } else { Ok(()) }
     }
 }
 

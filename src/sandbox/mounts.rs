@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 const NEW: &str = "/proc";
 const NOTHING: Option<&str> = None;
+/// Files in each file system in memory; each costs memory that its size does not count.
+const INODES: u32 = 1_000_000;
 
 /// Files made for the purpose; the host's are not shown.
 const ETC: [(&str, &str); 4] = [
@@ -50,8 +52,9 @@ pub(super) fn enter(order: &Order) -> Result<(), Report> {
         let at = Path::new("/dev").join(device);
         bind(&at, &inside(&at))?;
     }
+    let size = order.tmp.min(memory() / (2 * 3));
     for (at, mode) in [("tmp", "1777"), ("home/build", "0755"), ("dev/shm", "1777")] {
-        tmpfs(at, &format!("mode={mode},size={}", order.tmp))?;
+        tmpfs(at, &format!("mode={mode},size={size},nr_inodes={INODES}"))?;
     }
     let proc_flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     // Refused where the host's own /proc is partly covered, as in many containers.
@@ -66,6 +69,12 @@ pub(super) fn enter(order: &Order) -> Result<(), Report> {
     moved.map_err(Report::refused("change the root (pivot_root)"))?;
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(NOTHING, "/", NOTHING, flags, NOTHING).map_err(Report::refused("make the root read-only"))
+}
+
+/// Bytes of memory that this machine has: the three file systems in memory together get half of it at most, whatever a recipe asks for.
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    (info.totalram as u64).saturating_mul(info.mem_unit.into())
 }
 
 /// Where a path of the sandbox is while the root is put together.

@@ -1,7 +1,7 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
 use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
-use super::{How, Ran, SandboxError, Spec, StepRan};
+use super::{How, Printed, Ran, SandboxError, Spec, StepRan};
 use crate::json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -114,6 +114,7 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     let mut said = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     let (mut log_open, mut reports_open) = (true, true);
+    let mut printed = Printed::new(spec);
     while log_open || reports_open {
         let (log_ready, reports_ready) = {
             let wanted = |open| if open { PollFlags::POLLIN } else { PollFlags::empty() };
@@ -129,7 +130,14 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
         if log_ready {
             match log.read(&mut buffer).map_err(fail("read the log of the build"))? {
                 0 => log_open = false,
-                count => output(&buffer[..count]),
+                count => {
+                    if let Err(too_long) = printed.more(&buffer[..count], output) {
+                        child.0.kill().map_err(fail("end the build"))?;
+                        // The pipe ends when the last process of the build did.
+                        while log.read(&mut buffer).map_err(fail("read the log of the build"))? > 0 {}
+                        return Err(too_long);
+                    }
+                }
             }
         }
         if reports_ready {

@@ -1,6 +1,6 @@
 //! `--sandbox=none`: the steps without isolation.
 
-use super::{How, Ran, SandboxError, Spec, StepRan, step};
+use super::{How, Printed, Ran, SandboxError, Spec, StepRan, step};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
@@ -15,6 +15,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub fn run_plain(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxError> {
     let begun = Instant::now();
     let mut steps = Vec::new();
+    let mut printed = Printed::new(spec);
     for (at, argv) in spec.steps.iter().enumerate() {
         let started = Instant::now();
         let failed = |how| SandboxError::StepFailed { step: at, argv0: argv.first().cloned().unwrap_or_default(), how };
@@ -25,7 +26,8 @@ pub fn run_plain(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, Sand
         let mut ended = None;
         let status = loop {
             match chunks.recv_timeout(PAUSE) {
-                Ok(chunk) => output(&chunk),
+                // What is left of the step goes with `group`.
+                Ok(chunk) => printed.more(&chunk, output)?,
                 // Everybody closed it; the step may still run.
                 Err(RecvTimeoutError::Disconnected) if ended.is_none() => std::thread::sleep(PAUSE / 10),
                 // A daemon that left the group may hold the pipe for ever: silence after the end is the end.
@@ -36,7 +38,7 @@ pub fn run_plain(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, Sand
                 group.kill();
                 // The members of the group are gone when the last of them has closed the pipe.
                 while let Ok(chunk) = chunks.recv_timeout(PAUSE) {
-                    output(&chunk);
+                    printed.more(&chunk, output)?;
                 }
                 return Err(SandboxError::TimedOut { after: spec.limits.time });
             }

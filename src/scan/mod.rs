@@ -41,12 +41,35 @@ pub struct Options<'a> {
     pub threads: NonZeroUsize,
     /// Who is told how far it is.
     pub progress: Option<&'a Progress<'a>>,
+    /// Most that the tree may hold; more is an error before it is read.
+    pub most: Most,
+}
+
+/// Most that a tree may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of all files, by their lengths: a hole costs as much to hash as what is there.
+    pub bytes: u64,
+}
+
+impl Most {
+    /// What any tree may hold.
+    pub const ANY: Most = Most { entries: MAX_ENTRIES, bytes: u64::MAX };
 }
 
 impl<'a> Options<'a> {
     /// Nothing excluded, SHA-256 only, one thread.
     pub fn new(kind: TreeKind) -> Options<'a> {
-        Options { kind, wanted: Wanted::default(), exclude: &|_, _| false, threads: NonZeroUsize::MIN, progress: None }
+        Options {
+            kind,
+            wanted: Wanted::default(),
+            exclude: &|_, _| false,
+            threads: NonZeroUsize::MIN,
+            progress: None,
+            most: Most::ANY,
+        }
     }
 }
 
@@ -63,6 +86,16 @@ pub enum ScanError {
         path: PathBuf,
         /// What, in words.
         kind: &'static str,
+    },
+    /// More than [`Most`] says.
+    #[error("{}: more than {most} {what} in all", path.display())]
+    TooMuch {
+        /// Where it became too much.
+        path: PathBuf,
+        /// What is allowed.
+        most: u64,
+        /// Of what.
+        what: &'static str,
     },
     /// Two looks at one thing disagree.
     #[error("{} changed while it was read", .0.display())]
@@ -170,6 +203,32 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, 
     let mut scanned = assemble(TreeKind::Environment, found, excluded, "/".into(), None, stamper)?;
     scanned.absent = absent;
     Ok(scanned)
+}
+
+/// Opens a regular file of the tree below `root`, following no link but `root` itself.
+pub fn open(root: &Path, path: &TreePath) -> Result<std::fs::File, ScanError> {
+    let shown = root.join(os(path));
+    #[cfg(unix)]
+    let file = {
+        use rustix::fs::{Mode, OFlags};
+        let fail = |err: rustix::io::Errno| ScanError::io("read", &shown, err);
+        let dir = rustix::fs::open(root, beneath::DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty());
+        let file = beneath::open(dir.map_err(fail)?, path.as_bytes(), OFlags::RDONLY, Mode::empty());
+        std::fs::File::from(file.map_err(fail)?)
+    };
+    #[cfg(not(unix))]
+    let file = {
+        let linked = shown.ancestors().take_while(|at| *at != root).any(|at| at.is_symlink());
+        if linked {
+            return Err(ScanError::Kind { path: shown, kind: "a symbolic link" });
+        }
+        crate::fs::open_file(&shown)?
+    };
+    let kind = file.metadata().map_err(|err| ScanError::io("read", &shown, err))?.file_type();
+    if !kind.is_file() {
+        return Err(ScanError::Kind { path: shown, kind: crate::fs::kind_of(&kind) });
+    }
+    Ok(file)
 }
 
 #[cfg(unix)]

@@ -18,6 +18,7 @@ pub(super) fn root(shown: &Path, options: &Options<'_>, stamper: &Stamper) -> Re
         return Err(ScanError::Kind { path: shown.to_owned(), kind: crate::fs::kind_of(&meta.file_type()) });
     }
     let mut walked = Walked { found: Vec::new(), excluded: Vec::new(), base: stamper.meta(&meta) };
+    let mut lengths = 0u64;
     let mut walk = walkdir::WalkDir::new(shown).min_depth(1).follow_links(false).max_open(8).into_iter();
     while let Some(item) = walk.next() {
         let item = item.map_err(|err| {
@@ -37,6 +38,16 @@ pub(super) fn root(shown: &Path, options: &Options<'_>, stamper: &Stamper) -> Re
             continue;
         }
         let meta = item.metadata().map_err(|err| ScanError::io("read", item.path(), err))?;
+        let too_much = |most, what| ScanError::TooMuch { path: item.path().to_owned(), most, what };
+        if kind.is_file() {
+            lengths = meta.len().saturating_add(lengths);
+            if lengths > options.most.bytes {
+                return Err(too_much(options.most.bytes, "bytes"));
+            }
+        }
+        if walked.found.len() >= options.most.entries {
+            return Err(too_much(options.most.entries as u64, "entries"));
+        }
         let node = if kind.is_dir() {
             Node::Dir { perm: 0o755 }
         } else if kind.is_symlink() {

@@ -122,6 +122,8 @@ struct Walk<'a> {
     entries: AtomicUsize,
     files: AtomicU64,
     bytes: AtomicU64,
+    /// Of all files that were opened.
+    lengths: AtomicU64,
 }
 
 #[derive(Default)]
@@ -180,8 +182,8 @@ impl<'a> Walk<'a> {
         stamper: &'a Stamper,
     ) -> Walk<'a> {
         let (queue, ready) = Default::default();
-        let (entries, files, bytes) = Default::default();
-        Walk { base, shown, prefix, options, stamper, queue, ready, entries, files, bytes }
+        let (entries, files, bytes, lengths) = Default::default();
+        Walk { base, shown, prefix, options, stamper, queue, ready, entries, files, bytes, lengths }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -347,6 +349,10 @@ impl<'a> Walk<'a> {
         }
         let mut file = std::fs::File::from(fd);
         let size = before.st_size as u64;
+        let most = self.options.most.bytes;
+        if self.lengths.fetch_add(size.min(1 << 62), Ordering::Relaxed).saturating_add(size) > most {
+            return Err(ScanError::TooMuch { path: self.show(&path), most, what: "bytes" });
+        }
         buffer.resize(read::SMALL, 0);
         let content = read::content(&mut file, size, self.options.wanted, buffer, &|n| self.told(n))
             .map_err(|err| ScanError::io("read", &self.show(&path), err))?;
@@ -392,8 +398,12 @@ impl<'a> Walk<'a> {
     }
 
     fn count(&self) -> Result<(), ScanError> {
+        let most = self.options.most.entries;
         match self.entries.fetch_add(1, Ordering::Relaxed) {
             MAX_ENTRIES.. => Err(TreeError::TooMany.into()),
+            had if had >= most => {
+                Err(ScanError::TooMuch { path: self.shown.to_owned(), most: most as u64, what: "entries" })
+            }
             _ => Ok(()),
         }
     }

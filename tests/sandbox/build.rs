@@ -1,7 +1,7 @@
 //! Whole builds by a recipe that means harm.
 
 use super::setup::{Test, uid};
-use countersign::build::{self, BuildError, Built, Isolation, Plan, ReleaseFlags, Special};
+use countersign::build::{self, BuildError, Built, CopyOf, Isolation, Plan, ReleaseFlags, Special};
 use countersign::recipe::Recipe;
 use countersign::source::Source;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,6 +12,11 @@ use std::process::Command;
 pub const TESTS: &[Test] = &[
     ("others_cannot_pass_the_work_directory", others_cannot_pass_the_work_directory),
     ("set_id_bits_on_the_way_out", set_id_bits_on_the_way_out),
+    ("outputs_that_are_no_tree", outputs_that_are_no_tree),
+    ("outputs_have_a_limit", outputs_have_a_limit),
+    ("logs_have_a_limit", logs_have_a_limit),
+    ("copies_are_found", copies_are_found),
+    ("memory_is_not_all_lent", memory_is_not_all_lent),
 ];
 
 /// What a shell script of these tests needs of the host, and no more: reading all of `/usr` would take its time.
@@ -61,7 +66,7 @@ fn scene(script: &str, outputs: &str, limits: &str) -> Scene {
 
 impl Scene {
     fn run(&self, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
-        build::run(&self.plan, Isolation::Sandbox, self.dir.path(), log)
+        build::run(&self.plan, Isolation::Sandbox, self.dir.path(), log, &mut |_| {})
     }
 
     /// The work directory of the build that runs.
@@ -123,4 +128,97 @@ fn set_id_bits_on_the_way_out() {
         std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert!(runs(&kept), "only the directory's mode kept them out");
     }
+}
+
+fn fails(script: &str, outputs: &str, limits: &str) -> BuildError {
+    let result = scene(script, outputs, limits).run(&mut |_| {});
+    match result {
+        Err(err) => err,
+        Ok(built) => panic!("{}", built.outputs.listing()),
+    }
+}
+
+fn outputs_that_are_no_tree() {
+    for (script, word) in [
+        ("mkdir out; mkfifo out/pipe", "a FIFO"),
+        ("mkdir out; cp file out/a; cp file out/A", "differ only"),
+        ("mkdir -p out/in; cp file out/in/a; chmod 0 out/in", "denied"),
+    ] {
+        if word == "denied" && uid() == 0 {
+            continue;
+        }
+        let err = fails(script, "out", "");
+        assert!(matches!(err, BuildError::OutputScan(_)), "{script}: {err:?}");
+    }
+    // What is no output is not read, and the hint reads no file at all.
+    let begun = std::time::Instant::now();
+    scene("mkfifo pipe; truncate -s 4T sparse || true; mkdir out; cp file out/a", "out", "").run(&mut |_| {}).unwrap();
+    let err = fails("mkfifo pipe; truncate -s 4T sparse || true; cp file new", "out", "");
+    let BuildError::NoOutput { made, .. } = err else { panic!("{err:?}") };
+    let made: Vec<String> = made.iter().map(ToString::to_string).collect();
+    assert!(made.contains(&"new".to_owned()) && made.contains(&"pipe".to_owned()), "{made:?}");
+    assert!(begun.elapsed().as_secs() < 20);
+}
+
+fn outputs_have_a_limit() {
+    let begun = std::time::Instant::now();
+    let err = fails("mkdir out; truncate -s 1T out/sparse", "out", "");
+    assert!(err.to_string().contains("more than 68719476736 bytes in all"), "{err}");
+    assert!(begun.elapsed().as_secs() < 20, "nothing was hashed");
+    let two = "mkdir out; head -c 600 /dev/zero > out/a; truncate -s 600 out/b";
+    let err = fails(two, "out", "outputs = 1199");
+    assert!(err.to_string().contains("more than 1199 bytes in all"), "{err}");
+    assert!(matches!(err, BuildError::OutputScan(_)));
+    scene(two, "out", "outputs = 1200").run(&mut |_| {}).unwrap();
+}
+
+fn logs_have_a_limit() {
+    let mut said = 0;
+    let begun = std::time::Instant::now();
+    let endless = scene("mkdir out; while :; do echo 0123456789; done", "out", "log = 5000");
+    let result = endless.run(&mut |bytes| said += bytes.len());
+    assert!(matches!(
+        result.map(|_| ()),
+        Err(BuildError::Sandbox(countersign::sandbox::SandboxError::LogTooLong { most: 5000 }))
+    ));
+    assert_eq!(said, 5000);
+    assert!(begun.elapsed().as_secs() < 20);
+    let exact = "mkdir out; cp file out/a; head -c 5000 /dev/zero";
+    let built = scene(exact, "out", "log = 5000").run(&mut |_| {}).unwrap();
+    assert_eq!(built.log.0, 5000);
+    assert!(matches!(fails(exact, "out", "log = 4999"), BuildError::Sandbox(_)));
+    let plain = scene("mkdir out; while :; do echo 0123456789; done", "out", "log = 5000");
+    let result = build::run(&plain.plan, Isolation::None, plain.dir.path(), &mut |_| {}, &mut |_| {});
+    assert!(result.is_err_and(|err| err.to_string().contains("printed more than 5000 bytes")));
+}
+
+fn copies_are_found() {
+    let script = "mkdir out; cp file out/a; cat /bin/cat > out/tool; echo new > out/new; cp /dev/null out/empty";
+    let scene = scene(script, "out", "");
+    let built = scene.run(&mut |_| {}).unwrap();
+    let path = |text: &[u8]| countersign::path::TreePath::from_bytes(text).unwrap();
+    let copies = build::copies(&built, &scene.plan);
+    assert_eq!(copies.len(), 2, "{copies:?}");
+    assert_eq!((&copies[0].output, &copies[0].of), (&path(b"out/a"), &CopyOf::Source(path(b"file"))));
+    assert_eq!((&copies[1].output, &copies[1].of), (&path(b"out/tool"), &CopyOf::Environment(path(b"usr/bin/cat"))));
+    let without = build::copies_among(&built.outputs, &scene.plan, "");
+    assert_eq!(without.len(), 1, "the listing of the environment is what the second follows from");
+}
+
+fn memory_is_not_all_lent() {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let kilobytes: u64 = text.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let sizes = "mkdir out; cp file out/a; while read -r line; do echo $line; done < /proc/self/mountinfo";
+    let mut log = Vec::new();
+    scene(sizes, "out", "tmp = \"64GiB\"").run(&mut |bytes| log.extend_from_slice(bytes)).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let size = |line: &str| -> Option<u64> {
+        let size = line.split(',').find_map(|option| option.strip_prefix("size="))?;
+        size.strip_suffix('k')?.parse().ok()
+    };
+    let mounts =
+        log.lines().filter(|line| [" /tmp ", " /home/build ", " /dev/shm "].iter().any(|at| line.contains(at)));
+    let sizes: Vec<u64> = mounts.filter_map(size).collect();
+    assert_eq!(sizes.len(), 3, "{log}");
+    assert!(sizes.iter().all(|size| *size > 0) && sizes.iter().sum::<u64>() <= kilobytes / 2 + 12, "{log}");
 }

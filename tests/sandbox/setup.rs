@@ -85,7 +85,14 @@ pub fn spec(build: &Path, script: &str) -> Spec {
         roots: countersign::environment::DEFAULT_ROOTS.iter().map(PathBuf::from).collect(),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         steps: vec![vec!["sh".into(), "-c".into(), script.into()]],
-        limits: Limits { time: Duration::from_secs(60), memory: None, processes: 4096, file_size: None, tmp: 64 << 20 },
+        limits: Limits {
+            time: Duration::from_secs(60),
+            memory: None,
+            processes: 4096,
+            file_size: None,
+            tmp: 64 << 20,
+            log: 1 << 30,
+        },
     }
 }
 

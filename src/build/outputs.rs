@@ -1,0 +1,140 @@
+//! What a build left, as a tree; and what of it was there before.
+
+use super::{BuildError, Built, Plan, files};
+use crate::digest::{Sha256, Wanted};
+use crate::fs::Why;
+use crate::path::TreePath;
+use crate::scan::{self, Most, ScanError};
+use crate::tree::{Node, Tree, TreeKind};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Most entries of an output tree that a build may leave.
+const MAX_OUTPUTS: usize = 1_000_000;
+/// Names that are collected, and that are shown, when a pattern matches nothing.
+const COLLECTED: usize = 1000;
+const SHOWN: usize = 8;
+
+/// The outputs that stand in a directory, as the recipe names them. What is no output is not read.
+pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
+    let recipe = &plan.recipe;
+    let wanted = |path: &TreePath, is_dir: bool| {
+        recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))
+    };
+    let mut options = scan::Options::new(TreeKind::Output);
+    options.wanted = Wanted::SUBJECT;
+    let leave_out = |path: &TreePath, is_dir: bool| !wanted(path, is_dir);
+    options.exclude = &leave_out;
+    options.most = Most { entries: MAX_OUTPUTS, bytes: recipe.limits.outputs };
+    let entries = scan::tree(dir, &options).map_err(unreadable)?.tree.into_entries();
+    // Directories that could have held an output and did not are no outputs.
+    let mut kept: HashMap<TreePath, bool> = HashMap::new();
+    for entry in entries.iter().filter(|entry| recipe.is_output(&entry.path)) {
+        kept.insert(entry.path.clone(), true);
+        let mut above = entry.path.parent();
+        while let Some(dir) = above {
+            above = dir.parent();
+            if kept.insert(dir, true).is_some() {
+                break;
+            }
+        }
+    }
+    for glob in &recipe.outputs {
+        if !kept.keys().any(|path| glob.matches(path)) {
+            return Err(BuildError::NoOutput { pattern: glob.to_string(), made: made(plan, dir) });
+        }
+    }
+    let entries: Vec<_> = entries.into_iter().filter(|entry| kept.contains_key(&entry.path)).collect();
+    if !entries.iter().any(|entry| matches!(entry.node, Node::File { .. })) {
+        let pattern = recipe.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(BuildError::NoOutput { pattern, made: made(plan, dir) });
+    }
+    Tree::new(TreeKind::Output, entries).map_err(BuildError::Outputs)
+}
+
+/// Outputs that are no tree are a failed build; a disk that gives an error says nothing about the build.
+fn unreadable(err: ScanError) -> BuildError {
+    match err {
+        ScanError::Fs(err) => match err.why {
+            Why::Io(ref why) if why.kind() != std::io::ErrorKind::PermissionDenied => BuildError::Fs(err),
+            _ => BuildError::OutputScan(ScanError::Fs(err)),
+        },
+        ScanError::Panicked => BuildError::Scan(ScanError::Panicked),
+        err => BuildError::OutputScan(err),
+    }
+}
+
+/// A few files that are in the build directory and not in the source, for the hint. Nothing is opened but directories.
+fn made(plan: &Plan, dir: &Path) -> Vec<TreePath> {
+    let known = |path: &TreePath| plan.tree.entries().binary_search_by(|entry| entry.path.cmp(path)).is_ok();
+    let new = Mutex::new(Vec::new());
+    let note = |path: &TreePath, is_dir: bool| {
+        let Ok(mut new) = new.lock() else { return true };
+        if !is_dir && !known(path) && new.len() < COLLECTED {
+            new.push(path.clone());
+        }
+        !is_dir || new.len() == COLLECTED
+    };
+    let mut options = scan::Options::new(TreeKind::Environment);
+    options.exclude = &note;
+    // What was noted before an error is as good.
+    let _ = scan::tree(dir, &options);
+    let mut new = new.into_inner().unwrap_or_default();
+    new.sort_unstable();
+    new.truncate(SHOWN);
+    new
+}
+
+/// An output that was not built: the same bytes were there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputCopy {
+    /// The output.
+    pub output: TreePath,
+    /// What has the same bytes.
+    pub of: CopyOf,
+}
+
+/// Where the bytes of an output were before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyOf {
+    /// In the source tree.
+    Source(TreePath),
+    /// In the environment; the path is without its leading `/`.
+    Environment(TreePath),
+}
+
+/// The outputs, empty ones aside, whose bytes are those of a file in the source or in the environment; for each output the first
+/// file of either kind.
+pub fn copies(built: &Built, plan: &Plan) -> Vec<OutputCopy> {
+    copies_among(&built.outputs, plan, &built.environment_listing)
+}
+
+/// The same for any output tree and the listing of an environment, which may be empty.
+pub fn copies_among(outputs: &Tree, plan: &Plan, environment: &str) -> Vec<OutputCopy> {
+    let mut before: HashMap<Sha256, (Option<TreePath>, Option<TreePath>)> = HashMap::new();
+    for (_, content) in files(outputs).filter(|(_, content)| content.size > 0) {
+        before.insert(content.sha256, (None, None));
+    }
+    for (path, content) in files(&plan.tree) {
+        if let Some((source, _)) = before.get_mut(&content.sha256) {
+            source.get_or_insert_with(|| path.clone());
+        }
+    }
+    for line in environment.lines().filter(|line| line.starts_with("100")) {
+        // mode, size, sha256, path
+        let mut fields = line.splitn(4, ' ').skip(2);
+        let sha256 = fields.next().and_then(|hex| hex.parse::<Sha256>().ok());
+        if let Some((_, found @ None)) = sha256.and_then(|sha256| before.get_mut(&sha256)) {
+            *found = fields.next().and_then(|path| TreePath::from_escaped(path).ok());
+        }
+    }
+    let mut copies = Vec::new();
+    for (path, content) in files(outputs).filter(|(_, content)| content.size > 0) {
+        let Some((source, environment)) = before.get(&content.sha256) else { continue };
+        let kinds =
+            source.iter().cloned().map(CopyOf::Source).chain(environment.iter().cloned().map(CopyOf::Environment));
+        copies.extend(kinds.map(|of| OutputCopy { output: path.clone(), of }));
+    }
+    copies
+}
