@@ -134,3 +134,42 @@ fn files(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
 fn first(a: &Path, left: std::fs::File, right: std::fs::File) -> Result<Option<u64>, Failure> {
     Ok(compare::first_difference(left, right).map_err(|err| fs::FsError::io("read", a, err))?)
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir, remove_dir_all, rename, write};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn no_link_leads_out_of_either_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b, outside) = (dir.path().join("a"), dir.path().join("b"), dir.path().join("outside"));
+        for (top, text) in [(&a, "one"), (&b, "two"), (&outside, "tWo")] {
+            create_dir(top).unwrap();
+            create_dir(top.join("d")).unwrap();
+            write(top.join("d/f"), text).unwrap();
+        }
+        let found = directories(&a, &b).unwrap();
+        assert_eq!((found.len(), found[0].offset), (1, Some(0)));
+        let listed = || compare_lines(&a, &b);
+        // After both were listed, a directory or the file itself becomes a link to elsewhere.
+        let difference = listed();
+        remove_dir_all(b.join("d")).unwrap();
+        symlink(outside.join("d"), b.join("d")).unwrap();
+        assert!(locate(difference.clone(), &a, &b).is_err());
+        std::fs::remove_file(b.join("d")).unwrap();
+        create_dir(b.join("d")).unwrap();
+        symlink(outside.join("d/f"), b.join("d/f")).unwrap();
+        assert!(locate(difference.clone(), &a, &b).is_err());
+        rename(outside.join("d/f"), b.join("d/f")).unwrap();
+        assert_eq!(locate(difference, &a, &b).unwrap().offset, Some(0));
+    }
+
+    fn compare_lines(a: &Path, b: &Path) -> Difference {
+        let lines = |dir: &Path| -> Vec<Line> {
+            scan::tree(dir, &scan::Options::new(TreeKind::Output)).unwrap().tree.lines().collect()
+        };
+        compare::lines(&lines(a), &lines(b)).remove(0)
+    }
+}
