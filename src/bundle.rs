@@ -122,10 +122,15 @@ impl<'a> Blob<'a> {
     }
 }
 
+/// Whether it is sound JSON is looked at once, whatever it turns out to be.
 fn read_line(raw: &[u8]) -> Line<'_> {
-    match json::parse::<Blob>(raw, MAX_LINE) {
+    let document = match json::Document::check(raw, MAX_LINE) {
+        Ok(document) => document,
+        Err(err) => return Line::Other(err.into()),
+    };
+    match document.read::<Blob>() {
         Ok(blob) if blob.kind == BLOB_TYPE => Line::Blob(blob),
-        _ => Envelope::parse(raw).map_or_else(Line::Other, Line::Envelope),
+        _ => Envelope::read(document).map_or_else(Line::Other, Line::Envelope),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::signature::{PublicKey, SIGNATURE_LEN};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
 
 /// The one payload type that is written and read.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -22,7 +23,9 @@ pub const MAX_SIGNATURES: usize = 16;
 /// An envelope as received: nothing in it is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    payload: Vec<u8>,
+    /// What is signed; the payload is its end.
+    message: Vec<u8>,
+    payload_len: usize,
     signatures: Vec<Signature>,
 }
 
@@ -82,7 +85,12 @@ fn null_is_empty<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Er
 impl Envelope {
     /// Reads one line.
     pub fn parse(line: &[u8]) -> Result<Envelope, EnvelopeError> {
-        let wire: Wire = json::parse(line, MAX_LINE)?;
+        Envelope::read(json::Document::check(line, MAX_LINE)?)
+    }
+
+    /// Reads a line that is sound JSON.
+    pub(crate) fn read(line: json::Document<'_>) -> Result<Envelope, EnvelopeError> {
+        let wire: Wire = line.read()?;
         if wire.payload_type != PAYLOAD_TYPE {
             return Err(EnvelopeError::PayloadType(wire.payload_type.into_owned()));
         }
@@ -98,13 +106,19 @@ impl Envelope {
             let sig = sig.try_into().map_err(|sig: Vec<u8>| EnvelopeError::SignatureLength(sig.len()))?;
             Ok(Signature { keyid: wire.keyid, sig })
         });
-        Ok(Envelope { payload, signatures: signatures.collect::<Result<_, EnvelopeError>>()? })
+        Ok(Envelope::new(&payload, signatures.collect::<Result<_, EnvelopeError>>()?))
     }
 
     /// Puts a payload and one signature over [`pae`] of it together; `sign` makes the signature.
     pub fn sign(payload: Vec<u8>, key: &PublicKey, sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_LEN]) -> Envelope {
-        let sig = sign(&pae(PAYLOAD_TYPE, &payload));
-        Envelope { payload, signatures: vec![Signature { keyid: key.fingerprint(), sig }] }
+        let mut envelope = Envelope::new(&payload, Vec::new());
+        let sig = sign(envelope.message());
+        envelope.signatures.push(Signature { keyid: key.fingerprint(), sig });
+        envelope
+    }
+
+    fn new(payload: &[u8], signatures: Vec<Signature>) -> Envelope {
+        Envelope { message: pae(PAYLOAD_TYPE, payload), payload_len: payload.len(), signatures }
     }
 
     /// One line of a bundle, without its line feed.
@@ -120,7 +134,7 @@ impl Envelope {
     fn wire(&self) -> Wire<'_> {
         Wire {
             payload_type: PAYLOAD_TYPE.into(),
-            payload: STANDARD.encode(&self.payload).into(),
+            payload: STANDARD.encode(self.unverified_payload()).into(),
             signatures: self
                 .signatures
                 .iter()
@@ -131,7 +145,7 @@ impl Envelope {
 
     /// The payload's bytes, **not verified**: for showing what is claimed.
     pub fn unverified_payload(&self) -> &[u8] {
-        &self.payload
+        &self.message[self.message.len() - self.payload_len..]
     }
 
     /// The signatures as received.
@@ -141,23 +155,122 @@ impl Envelope {
 
     /// SHA-256 of the payload: the identity of the statement.
     pub fn payload_digest(&self) -> PayloadDigest {
-        PayloadDigest::from_bytes(*digest::sha256(&self.payload).as_bytes())
+        PayloadDigest::from_bytes(*digest::sha256(self.unverified_payload()).as_bytes())
     }
 
     /// Which of `keys` signed this, each at most once, as indices into `keys`. The keyid orders the attempts and nothing else.
     pub fn signers(&self, keys: &[PublicKey]) -> Vec<usize> {
-        let message = pae(PAYLOAD_TYPE, &self.payload);
-        let mut found: Vec<usize> = Vec::new();
-        for signature in &self.signatures {
-            let named = keys.iter().position(|key| key.fingerprint() == signature.keyid);
-            let order = named.into_iter().chain((0..keys.len()).filter(|at| Some(*at) != named));
-            if let Some(at) = order.into_iter().find(|at| keys[*at].verifies(&message, &signature.sig))
-                && !found.iter().any(|seen| keys[*seen] == keys[at])
-            {
-                found.push(at);
+        let (found, _) = signers(&[self], keys, Budget::FULL);
+        found.into_iter().flat_map(|found| found.by).collect()
+    }
+
+    /// What is signed.
+    fn message(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+/// Who signed one envelope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signers {
+    /// Indices into the keys.
+    pub by: BTreeSet<usize>,
+    /// Keys that a signature names and is not by.
+    pub misnamed: BTreeSet<usize>,
+}
+
+/// How much is done for signatures whose keyid does not name the key that they are by. A signature that names its key is always tried with
+/// that key; all others may be as many as somebody likes to write, each to be tried with every key, each over a message of 32 MiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// How many attempts.
+    pub tries: usize,
+    /// How many bytes of messages are hashed for them.
+    pub bytes: u64,
+}
+
+impl Budget {
+    /// About half a minute of each.
+    pub const FULL: Budget = Budget { tries: 500_000, bytes: 16 << 30 };
+
+    fn spend(&mut self, message: &[u8]) -> bool {
+        match (self.tries.checked_sub(1), self.bytes.checked_sub(message.len() as u64)) {
+            (Some(tries), Some(bytes)) => {
+                *self = Budget { tries, bytes };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Which of `keys` signed each envelope, and whether the budget was enough to say so. Each signature is tried with the key that it names.
+/// Then the rest takes turns, one try an envelope and round, so that no number of lines can use up the budget before another's turn: with
+/// 100,000 lines every line that has one signature is still tried with five keys, and 512 MiB of them with forty.
+pub fn signers(envelopes: &[&Envelope], keys: &[PublicKey], mut budget: Budget) -> (Vec<Signers>, bool) {
+    let mut named: HashMap<String, usize> = HashMap::new();
+    for (at, key) in keys.iter().enumerate() {
+        named.entry(key.fingerprint()).or_insert(at);
+    }
+    // Of equal keys the first.
+    let distinct: Vec<usize> = (0..keys.len()).filter(|at| named.get(&keys[*at].fingerprint()) == Some(at)).collect();
+    let mut found = vec![Signers::default(); envelopes.len()];
+    let mut waiting = Vec::new();
+    for (index, envelope) in envelopes.iter().enumerate() {
+        let mut rest = Vec::new();
+        for signature in &envelope.signatures {
+            let tried = named.get(&signature.keyid).copied();
+            match tried {
+                Some(at) if keys[at].verifies(envelope.message(), &signature.sig) => {
+                    found[index].by.insert(at);
+                }
+                tried => {
+                    found[index].misnamed.extend(tried);
+                    rest.push((&signature.sig, tried));
+                }
             }
         }
-        found
+        if !rest.is_empty() {
+            waiting.push(Waiting { index, rest, at: (0, 0) });
+        }
+    }
+    let mut enough = true;
+    while !waiting.is_empty() && enough {
+        waiting.retain_mut(|entry| {
+            let (envelope, found) = (envelopes[entry.index], &mut found[entry.index]);
+            let Some((sig, at)) = entry.next(&distinct, &found.by) else { return false };
+            enough &= budget.spend(envelope.message());
+            if enough && keys[at].verifies(envelope.message(), sig) {
+                found.by.insert(at);
+                entry.at = (entry.at.0 + 1, 0);
+            }
+            true
+        });
+    }
+    (found, enough)
+}
+
+/// An envelope with signatures by none of the keys that they name.
+struct Waiting<'e> {
+    index: usize,
+    rest: Vec<(&'e [u8; SIGNATURE_LEN], Option<usize>)>,
+    /// The next signature, and the next key for it.
+    at: (usize, usize),
+}
+
+impl<'e> Waiting<'e> {
+    /// The next signature and key to try together.
+    fn next(&mut self, keys: &[usize], by: &BTreeSet<usize>) -> Option<(&'e [u8; SIGNATURE_LEN], usize)> {
+        while let Some((sig, tried)) = self.rest.get(self.at.0).copied() {
+            while let Some(key) = keys.get(self.at.1).copied() {
+                self.at.1 += 1;
+                if Some(key) != tried && !by.contains(&key) {
+                    return Some((sig, key));
+                }
+            }
+            self.at = (self.at.0 + 1, 0);
+        }
+        None
     }
 }
 
@@ -206,7 +319,7 @@ mod tests {
         let keys = [key(2).1, key(1).1];
         assert_eq!(envelope.signers(&keys), [1]);
         let mut other = envelope.clone();
-        other.payload[2] ^= 1;
+        *other.message.last_mut().unwrap() ^= 1;
         assert_eq!(other.signers(&keys), [0usize; 0]);
         let mut other = envelope.clone();
         other.signatures[0].sig[5] ^= 1;
@@ -251,7 +364,7 @@ mod tests {
         };
         let one = format!(r#"[{{"sig":"{sig}"}}]"#);
         assert!(with(PAYLOAD_TYPE, "e30=", one.clone()).is_ok());
-        assert_eq!(with(PAYLOAD_TYPE, "-_-_", one.clone()).unwrap().payload, [0xfb, 0xff, 0xbf]);
+        assert_eq!(with(PAYLOAD_TYPE, "-_-_", one.clone()).unwrap().unverified_payload(), [0xfb, 0xff, 0xbf]);
         assert_eq!(with(PAYLOAD_TYPE, "+_-/", one.clone()), Err(EnvelopeError::Base64("payload")));
         assert_eq!(with(PAYLOAD_TYPE, "e30", one.clone()), Err(EnvelopeError::Base64("payload")));
         assert_eq!(with(PAYLOAD_TYPE, "e3 0=", one.clone()), Err(EnvelopeError::Base64("payload")));

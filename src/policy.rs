@@ -205,17 +205,17 @@ impl Policy {
         let mut short = Vec::new();
         let mut need = |want: Option<NonZeroU32>, have: usize, what: &str| {
             if let Some(want) = want.filter(|want| (have as u64) < u64::from(want.get())) {
-                short.push(format!("{have} of {want} {what}"));
+                short.push(of(have, want.get(), what));
             }
         };
         let distinct = |of: fn(&Signer) -> Option<&Attribute>| {
             rebuilders.iter().filter_map(|signer| of(signer)).collect::<HashSet<_>>().len()
         };
         let keys = rebuilders.iter().map(|signer| signer.key).collect::<HashSet<_>>().len();
-        need(require.rebuilders, keys, "rebuilders");
-        need(require.organisations, distinct(|s| s.organisation.as_ref()), "organisations");
-        need(require.jurisdictions, distinct(|s| s.jurisdiction.as_ref()), "jurisdictions");
-        need(require.platforms, distinct(|s| s.platform.as_ref()), "platforms");
+        need(require.rebuilders, keys, "rebuilder");
+        need(require.organisations, distinct(|s| s.organisation.as_ref()), "organisation");
+        need(require.jurisdictions, distinct(|s| s.jurisdiction.as_ref()), "jurisdiction");
+        need(require.platforms, distinct(|s| s.platform.as_ref()), "platform");
         short
     }
 
@@ -223,7 +223,7 @@ impl Policy {
         let require = &self.require;
         let vendors = self.signers.iter().filter(|s| s.role == Role::Vendor).count();
         if (vendors as u64) < u64::from(require.vendor.get()) {
-            return Err(format!("it requires {} vendors and names {vendors}", require.vendor));
+            return Err(format!("it requires more vendors than it names: {} and {vendors}", require.vendor));
         }
         let distinct = [require.organisations, require.jurisdictions, require.platforms];
         if require.rebuilders.is_none() && distinct.iter().any(Option::is_some) {
@@ -238,12 +238,15 @@ impl Policy {
         }
         let dissenters = self.signers.iter().filter(|s| s.role == Role::Rebuilder).count();
         if dissenters > 0 && (dissenters as u64) < u64::from(require.vetoes.get()) {
-            return Err(format!("it lets {} vetoes refuse and names {dissenters} rebuilders", require.vetoes));
+            return Err(format!(
+                "it lets more vetoes refuse than it names rebuilders: {} and {dissenters}",
+                require.vetoes
+            ));
         }
         Ok(())
     }
 
-    /// What would be accepted, in words; then what may surprise, each line beginning with `warning: `.
+    /// What would be accepted, in words.
     pub fn explain(&self) -> Vec<String> {
         let require = &self.require;
         let mut says = vec![format!(
@@ -263,19 +266,23 @@ impl Policy {
             (require.jurisdictions, "jurisdictions"),
             (require.platforms, "platforms"),
         ] {
-            says.extend(count.map(|count| format!("from at least {count} different {what}")));
+            says.extend(count.map(|count| match count.get() {
+                1 => format!("of which at least 1 has one of the {what} that this policy names"),
+                count => format!("from at least {count} different {what}"),
+            }));
         }
         let levels: Vec<&str> = require.observation.iter().map(|level| level.word()).collect();
         says.push(format!("where a build counts that was: {}", levels.join(", ")));
-        says.push(match require.vetoes.get() {
+        let rebuilders = self.signers.iter().any(|signer| signer.role == Role::Rebuilder);
+        says.extend(rebuilders.then(|| match require.vetoes.get() {
             1 => "one rebuilder who got other bytes in an equal environment is enough to refuse".to_owned(),
             many => format!("{many} rebuilders who got other bytes in an equal environment are needed to refuse"),
-        });
-        says.extend(self.warnings().into_iter().map(|warning| format!("warning: {warning}")));
+        }));
         says
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// What may surprise in it.
+    pub fn warnings(&self) -> Vec<String> {
         let require = &self.require;
         let mut warnings = Vec::new();
         if require.rebuilders.is_none() {
@@ -312,6 +319,11 @@ impl Policy {
         }
         warnings
     }
+}
+
+/// `0 of 1 vendor`, `1 of 2 vendors`.
+pub(crate) fn of(have: usize, want: u32, what: &str) -> String {
+    format!("{have} of {want} {what}{}", if want == 1 { "" } else { "s" })
 }
 
 fn names<'a>(signers: impl Iterator<Item = &'a Signer>) -> String {

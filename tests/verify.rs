@@ -320,7 +320,7 @@ fn policy_init_and_check() {
     assert!(said.out.contains("warning: the vendor alone decides"), "{}", said.out);
     for (args, says) in [
         (&["p", "--rebuilders", "0"][..], "a number from 1"),
-        (&["p", "--rebuilders", "1"], "0 of 1 rebuilders"),
+        (&["p", "--rebuilders", "1"], "0 of 1 rebuilder"),
         (&["p", "--rebuilders", "1", "--rebuilder", "vendor.pub"], "the same key"),
         (&["p", "--rebuilders", "1", "--rebuilder", "hello"], "not an OpenSSH public key"),
         (&["p"], "--rebuilders"),

@@ -14,14 +14,14 @@ use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// Print the digest of a file, a directory or an archive.
+/// Print the digest of a file, a directory or an archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  countersign digest hello-1.0                               # a source tree, without a top-level .git
-  countersign digest hello-1.0.tar.gz --tree --strip 1       # the same tree in an archive
-  countersign digest hello-1.0 --listing | sha256sum         # the digest is that of the listing
-  countersign digest setup.bin                               # a file: SHA-256 and BLAKE3")]
+  countersign digest hello-1.0.tar.gz                     # of the archive's bytes
+  countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
+  countersign digest --git .                              # of a checkout, with the ids that git and others use
+  countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
     /// A file, or a directory
     path: PathBuf,
@@ -63,7 +63,7 @@ fn file(args: &Args) -> Result<Exit, Failure> {
     let content = scan::file(&args.path, Wanted::SUBJECT).map_err(refused)?;
     let blake3 = content.blake3.map(|blake3| blake3.to_string()).unwrap_or_default();
     if args.json {
-        document(&serde_json::json!({
+        ui::document(&serde_json::json!({
             "schema": SCHEMA,
             "file": { "size": content.size, "sha256": content.sha256, "blake3": blake3 },
         }));
@@ -176,12 +176,8 @@ fn json(args: &Args, scanned: &Scanned, digest: TreeDigest, folding: &[(TreePath
     if args.listing {
         body["listing"] = tree.listing().into();
     }
-    document(&serde_json::json!({ "schema": SCHEMA, "tree": body }));
+    ui::document(&serde_json::json!({ "schema": SCHEMA, "tree": body }));
     Ok(Exit::Yes)
-}
-
-fn document(value: &serde_json::Value) {
-    ui::data(&format!("{value:#}\n"));
 }
 
 pub(super) fn refused(err: ScanError) -> Failure {

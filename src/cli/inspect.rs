@@ -6,7 +6,6 @@ use super::{policy, ui};
 use crate::bundle::{Bundle, LISTING_MEDIA_TYPE, Line, MAX_BUNDLE};
 use crate::digest::{self, Blake3, OrderDigest, PayloadDigest, Sha256, TreeDigest};
 use crate::envelope::Envelope;
-use crate::json;
 use crate::policy::{Policy, Role};
 use crate::signature::PublicKey;
 use crate::statement::{Artifact, Control, Host, Observation, Provenance, Statement, Subject, Tool, Verdict};
@@ -53,7 +52,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let entries = numbers.zip(bundle.lines()).map(|(number, line)| Entry::of(number, line, checked.as_ref()));
     if args.json {
         let document = Document { schema: "urn:countersign:schema:inspect:v1", lines: entries.collect() };
-        ui::data(&format!("{}\n", json::print_pretty(&document)));
+        ui::document(&document);
     } else {
         for entry in entries {
             ui::data(&entry.text());
@@ -211,6 +210,7 @@ impl<'a> Entry<'a> {
             Says::Provenance { release, source, build_order, builder, observation, environment, outputs, .. } => {
                 rows.push(("release", release.to_string()));
                 rows.push(("source", format!("sha256:{}", source.listing())));
+                rows.extend(source.ids().map(|(what, id)| (what, format!("{id} (the signer's word)"))));
                 rows.push(("build order", format!("sha256:{build_order}")));
                 rows.push(("builder", builder.clone()));
                 rows.push(("observation", observation.word().into()));

@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::ui;
 use crate::fs::{self, Existing, FsError, Why};
-use crate::policy::{MAX_POLICY, Policy, template};
+use crate::policy::{Attribute, MAX_POLICY, Policy, Role, Signer, template};
 use crate::signature::PublicKey;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,9 @@ struct Init {
     /// Replace what is there
     #[arg(long)]
     force: bool,
+    /// Print one JSON document: what the policy accepts
+    #[arg(long)]
+    json: bool,
 }
 
 /// Say in words what a policy accepts, and what may surprise in it
@@ -56,6 +59,9 @@ struct Check {
     /// The policy
     #[arg(value_name = "P")]
     policy: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,11 +83,54 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Init(args) => init(args),
         Command::Check(args) => {
-            let lines = load(&args.policy)?.explain();
-            ui::data(&lines.iter().map(|line| ui::escape(line) + "\n").collect::<String>());
+            let policy = load(&args.policy)?;
+            if args.json {
+                document(&policy);
+            } else {
+                ui::data(&in_words(&policy).iter().map(|line| ui::escape(line) + "\n").collect::<String>());
+            }
             Ok(Exit::Yes)
         }
     }
+}
+
+/// What it accepts, then what may surprise.
+fn in_words(policy: &Policy) -> Vec<String> {
+    let warnings = policy.warnings().into_iter().map(|warning| format!("warning: {warning}"));
+    policy.explain().into_iter().chain(warnings).collect()
+}
+
+fn document(policy: &Policy) {
+    let text = |attribute: &Option<Attribute>| attribute.as_ref().map(|attribute| attribute.as_str().to_owned());
+    let signer = |signer: &Signer| {
+        serde_json::json!({
+            "name": signer.name,
+            "key": signer.key.to_string(),
+            "fingerprint": signer.key.fingerprint(),
+            "role": match signer.role { Role::Vendor => "vendor", Role::Rebuilder => "rebuilder" },
+            "builders": signer.builders,
+            "organisation": text(&signer.organisation),
+            "jurisdiction": text(&signer.jurisdiction),
+            "platform": text(&signer.platform),
+            "counts": signer.role == Role::Vendor || policy.independent(signer),
+        })
+    };
+    let require = policy.require();
+    ui::document(&serde_json::json!({
+        "schema": "urn:countersign:schema:policy:v1",
+        "signers": policy.signers().iter().map(signer).collect::<Vec<_>>(),
+        "require": {
+            "vendor": require.vendor,
+            "rebuilders": require.rebuilders,
+            "organisations": require.organisations,
+            "jurisdictions": require.jurisdictions,
+            "platforms": require.platforms,
+            "observation": require.observation,
+            "vetoes": require.vetoes,
+        },
+        "says": policy.explain(),
+        "warnings": policy.warnings(),
+    }));
 }
 
 /// Reads a policy from the path that the user gave.
@@ -104,7 +153,10 @@ fn init(args: &Init) -> Result<Exit, Failure> {
         err => err.into(),
     })?;
     ui::say(&ui::escape(&format!("wrote {}", args.out.display())));
-    policy.explain().iter().for_each(|line| ui::say(&ui::escape(line)));
+    in_words(&policy).iter().for_each(|line| ui::say(&ui::escape(line)));
+    if args.json {
+        document(&policy);
+    }
     Ok(Exit::Yes)
 }
 

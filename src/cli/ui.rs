@@ -7,6 +7,7 @@
 //! - A closed pipe ends the program quietly.
 
 use super::exit::Failure;
+use crate::json;
 use std::io::{self, IsTerminal, Write};
 
 /// Shows untrusted text harmlessly: control characters, bidirectional overrides, line and paragraph separators and other invisible format
@@ -16,19 +17,16 @@ pub fn escape(text: &str) -> String {
     for c in text.chars() {
         match c {
             c if c.is_control() => out.extend(c.escape_default()),
-            '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}' => out.extend(c.escape_unicode()),
+            c if json::hidden(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
     out
+}
+
+/// Prints a JSON document: one line, for programs; what a terminal would obey stands in it as `\u` escapes.
+pub fn document<T: serde::Serialize>(value: &T) {
+    data(&(json::print_harmless(value) + "\n"));
 }
 
 /// Writes data to standard output. A closed pipe ends the program with the status that the shell gives to one killed by SIGPIPE.

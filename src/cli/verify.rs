@@ -10,11 +10,11 @@ use crate::policy::MAX_POLICY;
 use crate::scan::{self, Options, ScanError};
 use crate::statement::{Release, SourceCommitment, Word};
 use crate::tree::TreeKind;
+use crate::verify;
 use crate::verify::{
     Answer, Effect, Expected, FileUnderTest, ItemReport, Notes, Opinion, Outcome, Question, Report, Step,
     TreeUnderTest, Witness,
 };
-use crate::{json, verify};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
@@ -46,9 +46,9 @@ pub struct Args {
     /// The bundle: statements by the vendor and by rebuilders
     #[arg(long, value_name = "B")]
     bundle: PathBuf,
-    /// The policy: whose signature counts as what
+    /// The policy, which must be given: whose signature counts as what
     #[arg(long, value_name = "P")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
     /// Accept only a release of this product
     #[arg(long)]
     product: Option<Word>,
@@ -69,7 +69,11 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let expected = expected(args)?;
-    let policy = read(&args.policy, MAX_POLICY)?;
+    let policy = args.policy.as_deref().ok_or_else(|| {
+        Failure::usage("--policy is not given: whose signature counts is for you to say, and for nobody else")
+            .hint("`countersign policy init --vendor V.pub --rebuilder R.pub --rebuilders 1 -o policy.toml` begins one")
+    })?;
+    let policy = read(policy, MAX_POLICY)?;
     let bundle = read(&args.bundle, MAX_BUNDLE)?;
     let files = args.files.iter().map(|path| file(path)).collect::<Result<Vec<_>, Failure>>()?;
     let tree = args.tree.as_deref().map(directory).transpose()?;
@@ -79,7 +83,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let exit = exit_of(&report.answer);
     let last = last_line(&report);
     if args.json {
-        ui::data(&format!("{}\n", json::print_pretty(&Document::of(&report, exit))));
+        ui::document(&Document::of(&report, exit));
         ui::say(&ui::escape(&last));
     } else {
         ui::data(&format!("{}{}\n", table(&report), ui::escape(&last)));
@@ -143,9 +147,8 @@ fn last_line(report: &Report) -> String {
                     .filter(|(count, ..)| *count > 0)
                     .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
                     .collect();
-            let plural = if rebuilds == 1 { "" } else { "s" };
             let what = what.join(" and ");
-            format!("yes: {}: {what} verified, {rebuilds} independent rebuild{plural}", verified.release())
+            format!("yes: {}: {what} verified, {}", verified.release(), ui::count(rebuilds, "independent rebuild"))
         }
         Answer::Pending => format!("pending: {}", report.reason),
         Answer::Differs | Answer::Refused | Answer::Broken | Answer::Usage => format!("no: {}", report.reason),
@@ -173,9 +176,10 @@ fn table(report: &Report) -> String {
             }
         }
     }
-    if let Some(SourceCommitment::Public { listing, git_tree, .. }) = &report.source {
+    if let Some(SourceCommitment::Public { listing, git_tree, swhid }) = &report.source {
         let git = git_tree.map_or(String::new(), |id| format!(", git tree {id}"));
-        let _ = writeln!(text, "source: sha256:{listing}{git}");
+        let swhid = swhid.map_or(String::new(), |id| format!(", swh:1:dir:{id}"));
+        let _ = writeln!(text, "source: sha256:{listing}{git}{swhid}");
     }
     for opinion in &report.opinions {
         let _ = writeln!(text, "{}", ui::escape(&opinion_line(opinion)));
@@ -202,6 +206,8 @@ fn opinion_line(opinion: &Opinion) -> String {
         Effect::Veto => "counts against it",
         Effect::OtherEnvironment => "in another environment, does not count",
         Effect::OtherFiles => "about other files",
+        Effect::OtherOrder => "under another build order, does not count",
+        Effect::OtherReference => "compared with what no vendor signed here, does not count",
         Effect::Superseded => "taken back since",
         Effect::Explains => "explains, is not counted",
     };
@@ -261,6 +267,11 @@ impl std::fmt::Display for ReleaseDocument {
 impl SourceDocument {
     pub(super) fn listing(&self) -> &str {
         &self.listing
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let git = self.git_tree.as_deref().map(|id| ("git tree", id));
+        git.into_iter().chain(self.swhid.as_deref().map(|id| ("swhid", id)))
     }
 
     pub(super) fn of(source: &SourceCommitment) -> SourceDocument {

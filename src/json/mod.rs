@@ -32,16 +32,35 @@ pub enum JsonError {
 
 /// Reads one document of at most `limit` bytes into `T`.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T, JsonError> {
-    if bytes.len() > limit {
-        return Err(JsonError::TooLong(bytes.len(), limit));
+    Document::check(bytes, limit)?.read()
+}
+
+/// Bytes that are one document that all parsers read alike. What it says is another matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a>(&'a [u8]);
+
+impl<'a> Document<'a> {
+    /// Walks a document of at most `limit` bytes.
+    pub fn check(bytes: &'a [u8], limit: usize) -> Result<Document<'a>, JsonError> {
+        if bytes.len() > limit {
+            return Err(JsonError::TooLong(bytes.len(), limit));
+        }
+        let values = Cell::new(0);
+        let mut de = serde_json::Deserializer::from_slice(bytes);
+        Check { depth: 0, values: &values }.deserialize(&mut de).map_err(refuse)?;
+        de.end().map_err(refuse)?;
+        Ok(Document(bytes))
     }
-    let refuse = |err: serde_json::Error| JsonError::Refused(err.to_string());
-    let values = Cell::new(0);
-    let mut de = serde_json::Deserializer::from_slice(bytes);
-    Check { depth: 0, values: &values }.deserialize(&mut de).map_err(refuse)?;
-    de.end().map_err(refuse)?;
-    let mut de = serde_json::Deserializer::from_slice(bytes);
-    T::deserialize(objects::Objects(&mut de)).map_err(refuse)
+
+    /// Reads it into `T`.
+    pub fn read<T: Deserialize<'a>>(self) -> Result<T, JsonError> {
+        let mut de = serde_json::Deserializer::from_slice(self.0);
+        T::deserialize(objects::Objects(&mut de)).map_err(refuse)
+    }
+}
+
+fn refuse(err: serde_json::Error) -> JsonError {
+    JsonError::Refused(err.to_string())
 }
 
 /// A value as compact JSON: no spaces, fields in the order of the type, maps sorted. Types of this crate that are written
@@ -50,9 +69,40 @@ pub fn print<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
 }
 
-/// The same with line breaks, for people.
+/// The same with line breaks, for people; what is [`hidden`] as `\u` escapes.
 pub fn print_pretty<T: Serialize>(value: &T) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
+    let text = serde_json::to_string_pretty(value);
+    // A line feed is never part of a string in JSON, so that those of the printer are kept.
+    escape_hidden(&text.unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}")))
+}
+
+/// As [`print()`], with what is [`hidden`] as `\u` escapes: the same document, harmless on a terminal.
+pub fn print_harmless<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_string(value);
+    escape_hidden(&text.unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}")))
+}
+
+/// Characters that a terminal obeys or that reorder or hide text: control characters, bidirectional overrides, line and paragraph separators
+/// and other invisible format characters.
+pub fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// In JSON such a character is part of a string, where an escape says the same.
+fn escape_hidden(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if hidden(c) && c != '\n' {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// A value as part of another document.
@@ -168,6 +218,18 @@ mod tests {
             assert!(said.contains(why), "{}: {said}", String::from_utf8_lossy(text));
         }
         assert_eq!(parse::<Value>(b"[1]", 2), Err(JsonError::TooLong(3, 2)));
+    }
+
+    #[test]
+    fn what_is_hidden_is_shown_and_means_the_same() {
+        let value = Value::from("a\u{9b}2J\u{7f}\u{202e}\u{2066}\u{e0001}\n\u{2028}\u{feff} \u{e4}\u{1f600}");
+        let text = print_harmless(&value);
+        assert_eq!(text, "\"a\\u009b2J\\u007f\\u202e\\u2066\\udb40\\udc01\\n\\u2028\\ufeff \u{e4}\u{1f600}\"");
+        for text in [text, print_pretty(&value)] {
+            assert!(!text.chars().any(hidden), "{text:?}");
+            assert_eq!(parse::<Value>(text.as_bytes(), 1000), Ok(value.clone()));
+        }
+        assert!(print_pretty(&vec![value]).contains("[\n"));
     }
 
     #[test]

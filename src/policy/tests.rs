@@ -46,7 +46,7 @@ fn what_is_not_a_policy() {
         ("rebuilders = 2", "rebuilders = 2\nvendor = 2", 17, "requires 2 vendors and names 1"),
         ("rebuilders = 2", "rebuilders = 2\norganisations = 3", 17, "2 of 3 organisations"),
         ("rebuilders = 2", "rebuilders = 2\njurisdictions = 2", 17, "1 of 2 jurisdictions"),
-        ("rebuilders = 2", "rebuilders = 2\nplatforms = 1", 17, "0 of 1 platforms"),
+        ("rebuilders = 2", "rebuilders = 2\nplatforms = 1", 17, "0 of 1 platform"),
         ("rebuilders = 2", "rebuilders = 2\nvetoes = 3", 17, "vetoes"),
         ("rebuilders = 2", "rebuilders = 2\nvetoes = 0", 19, "nonzero"),
         ("rebuilders = 2", "rebuilders = 2\nobservation = []", 17, "no build would count"),

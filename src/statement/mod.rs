@@ -113,7 +113,8 @@ pub enum StatementError {
 impl Statement {
     /// Reads a payload. The caller has verified the signature over these bytes, or shows the result as a mere claim.
     pub fn decode(payload: &[u8]) -> Result<Statement, StatementError> {
-        let head: Head = json::parse(payload, MAX_PAYLOAD)?;
+        let payload = json::Document::check(payload, MAX_PAYLOAD)?;
+        let head: Head = payload.read()?;
         if head.kind != STATEMENT_TYPE {
             return Err(StatementError::Type(head.kind));
         }
@@ -249,8 +250,8 @@ fn encode<P: Serialize>(predicate_type: &str, subjects: Vec<WireSubject>, predic
     })
 }
 
-fn decode<P: DeserializeOwned>(payload: &[u8]) -> Result<(Vec<WireSubject>, P), StatementError> {
-    let wire: Wire<P> = json::parse(payload, MAX_PAYLOAD)?;
+fn decode<P: DeserializeOwned>(payload: json::Document<'_>) -> Result<(Vec<WireSubject>, P), StatementError> {
+    let wire: Wire<P> = payload.read()?;
     if wire.subject.is_empty() || wire.subject.len() > MAX_SUBJECTS {
         return Err(StatementError::Subjects(wire.subject.len()));
     }

@@ -132,11 +132,11 @@ impl Provenance {
 }
 
 /// Reads a payload whose predicate type is provenance. `None`: of another build type.
-pub(super) fn decode(payload: &[u8]) -> Result<Option<Provenance>, StatementError> {
+pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, StatementError> {
     let (wire_subjects, predicate) = match super::decode::<Predicate>(payload) {
         Ok(read) => read,
         // Whether that is another tool's or a broken one of ours is a matter of its build type.
-        Err(err) => match json::parse::<Peek>(payload, crate::envelope::MAX_PAYLOAD) {
+        Err(err) => match payload.read::<Peek>() {
             Ok(peek) if peek.predicate.build_definition.build_type != super::BUILD_TYPE => return Ok(None),
             _ => return Err(err),
         },

@@ -73,7 +73,7 @@ impl RunRecord {
     }
 }
 
-pub(super) fn decode(payload: &[u8]) -> Result<RunRecord, StatementError> {
+pub(super) fn decode(payload: crate::json::Document<'_>) -> Result<RunRecord, StatementError> {
     let (subjects, predicate) = super::decode::<Predicate>(payload)?;
     let [subject] = &subjects[..] else { return Err(StatementError::Count(SUBJECT, subjects.len(), "exactly one is")) };
     if subject.name != SUBJECT {

@@ -4,6 +4,7 @@
 
 use super::{Only, Payload, StatementError, Subject, Time};
 use crate::digest::{OrderDigest, PayloadDigest, Sha256, TreeDigest};
+use crate::json;
 use serde::{Deserialize, Serialize};
 
 /// The result of one comparison.
@@ -174,7 +175,7 @@ impl Verdict {
 }
 
 /// Names need only be distinct here, not apart when case is folded: a rebuild that spells a name differently is something to say.
-pub(super) fn decode(kind: VerdictKind, payload: &[u8]) -> Result<Verdict, StatementError> {
+pub(super) fn decode(kind: VerdictKind, payload: json::Document<'_>) -> Result<Verdict, StatementError> {
     let (subjects, predicate) = super::decode::<Predicate>(payload)?;
     Ok(Verdict {
         kind,

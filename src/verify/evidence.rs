@@ -4,13 +4,11 @@ use super::report::Notes;
 use super::{Answer, Found};
 use crate::bundle::{Bundle, Line};
 use crate::digest::{OrderDigest, PayloadDigest};
-use crate::envelope::{Envelope, PAYLOAD_TYPE, pae};
+use crate::envelope::{self, Budget, Envelope, Signers};
 use crate::policy::{Policy, Role};
+use crate::signature::PublicKey;
 use crate::statement::{Provenance, Statement, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// Most signatures that are tried with keys that their keyid does not name. Trying the key that it names is not limited.
-pub const MAX_TRIES: usize = 200_000;
 
 /// What signers of the policy said.
 pub(super) struct Evidence {
@@ -82,64 +80,31 @@ pub(super) struct Signed<'b> {
     signers: BTreeSet<usize>,
 }
 
-/// Step 4. `tries` is [`MAX_TRIES`].
+/// Step 4. `budget` is [`Budget::FULL`].
 pub(super) fn signatures<'b>(
     found: &Envelopes<'b>,
     policy: &Policy,
-    mut tries: usize,
+    budget: Budget,
     notes: &mut Notes,
 ) -> Found<Vec<Signed<'b>>> {
     let signers = policy.signers();
-    let named: HashMap<String, usize> = signers.iter().enumerate().map(|(at, s)| (s.key.fingerprint(), at)).collect();
-    let most = tries;
+    let keys: Vec<PublicKey> = signers.iter().map(|signer| signer.key).collect();
+    let envelopes: Vec<&Envelope> = found.all.iter().map(|(_, envelope)| *envelope).collect();
+    let (by, enough) = envelope::signers(&envelopes, &keys, budget);
     let mut signed = Vec::new();
     let mut broken = BTreeSet::new();
-    let mut unresolved = Vec::new();
-    // First every key that a keyid names, so that no number of lines by strangers can use up the tries before.
-    for (line, envelope) in &found.all {
-        let message = pae(PAYLOAD_TYPE, envelope.unverified_payload());
-        let mut by = BTreeSet::new();
-        let mut rest = Vec::new();
-        for signature in envelope.signatures() {
-            match named.get(&signature.keyid) {
-                Some(at) if signers[*at].key.verifies(&message, &signature.sig) => {
-                    by.insert(*at);
-                }
-                at => {
-                    broken.extend(at);
-                    rest.push((&signature.sig, at.copied()));
-                }
-            }
+    for ((line, envelope), Signers { by, misnamed }) in found.all.iter().zip(by) {
+        if by.is_empty() {
+            let keyid = envelope.signatures().first().map_or("", |signature| &signature.keyid);
+            notes.add(format!("line {line} is ignored: signed by no key of the policy (it names {keyid:?})"));
         }
+        broken.extend(misnamed);
         signed.push(Signed { line: *line, envelope, signers: by });
-        if !rest.is_empty() {
-            unresolved.push((signed.len() - 1, rest));
-        }
     }
-    for (index, rest) in unresolved {
-        let entry: &mut Signed = &mut signed[index];
-        let message = pae(PAYLOAD_TYPE, entry.envelope.unverified_payload());
-        for (sig, tried) in rest {
-            for at in (0..signers.len()).filter(|at| Some(*at) != tried && !entry.signers.contains(at)) {
-                if tries == 0 {
-                    break;
-                }
-                tries -= 1;
-                if signers[at].key.verifies(&message, sig) {
-                    entry.signers.insert(at);
-                    break;
-                }
-            }
-        }
-        if entry.signers.is_empty() {
-            let keyid = entry.envelope.signatures().first().map_or("", |signature| &signature.keyid);
-            notes.add(format!("line {} is ignored: signed by no key of the policy (it names {keyid:?})", entry.line));
-        }
-    }
-    if tries == 0 {
-        notes.add(format!(
-            "signatures that name no key of the policy took {most} tries; the rest of them was not tried"
-        ));
+    if !enough {
+        notes.add(
+            "there are too many signatures that do not name their key; some of them were not tried with every key",
+        );
     }
     signed.retain(|entry| !entry.signers.is_empty());
     let have: BTreeSet<usize> = signed.iter().flat_map(|entry| &entry.signers).copied().collect();
@@ -155,7 +120,7 @@ pub(super) fn signatures<'b>(
         if vendors == 0 && found.malformed > 0 {
             return Err((
                 Answer::Broken,
-                format!("no vendor of the policy signed, and {} lines are not envelopes", found.malformed),
+                format!("no vendor of the policy signed, and lines that are not envelopes: {}", found.malformed),
             ));
         }
         if vendors == 0 {

@@ -19,6 +19,7 @@
 //! stranger can take away can only turn a yes into something else, but for dissent, which is why safety rests on the thresholds.
 //! `tests.rs` has each of these with its tampered twin.
 
+mod dissent;
 mod evidence;
 mod report;
 mod trial;
@@ -27,6 +28,7 @@ pub use report::{Effect, ItemReport, Notes, Opinion, Outcome, Report, Step, Witn
 
 use crate::bundle::Bundle;
 use crate::digest::{Content, OrderDigest, PayloadDigest};
+use crate::envelope::Budget;
 use crate::path::TreePath;
 use crate::policy::{self, Policy, Role};
 use crate::statement::{Provenance, Release, SourceCommitment, Word};
@@ -115,7 +117,7 @@ impl Verified {
         self.order
     }
 
-    /// From what.
+    /// From what. The git tree and the SWHID are there where every rebuild that counts states them too.
     pub fn source(&self) -> SourceCommitment {
         self.source
     }
@@ -144,7 +146,7 @@ fn steps(question: &Question<'_>, report: &mut Report) -> Result<Verified, Answe
     let policy = report.step(2, read_policy(question.policy))?;
     let envelopes = evidence::envelopes(question.bundle, &bundle, &mut report.notes);
     let envelopes = report.step(3, envelopes)?;
-    let signed = evidence::signatures(&envelopes, &policy, evidence::MAX_TRIES, &mut report.notes);
+    let signed = evidence::signatures(&envelopes, &policy, Budget::FULL, &mut report.notes);
     let signed = report.step(4, signed)?;
     let evidence = evidence::statements(&signed, &policy, &mut report.notes);
     let evidence = report.step(5, evidence)?;
@@ -231,11 +233,11 @@ fn release_identity<'e>(claims: Vec<Claim<'e>>, expected: &Expected) -> Found<Ve
 
 /// Steps 8 to 11, of the build order that comes out best.
 fn conclude(trial: Trial<'_>, report: &mut Report) -> Result<Verified, Answer> {
-    let Trial { claim, files, rebuilds, thresholds, dissent, items, opinions, notes, manifests, .. } = trial;
+    let Trial { claim, files, rebuilds, thresholds, dissent, source, items, opinions, notes, manifests } = trial;
     let order = &claim.said.what.order;
     report.release = Some(order.release.clone());
     report.order = Some(claim.said.order);
-    report.source = Some(order.source);
+    report.source = Some(source);
     report.items = items;
     notes.into_iter().for_each(|note| report.notes.add(note));
     report.step(8, files.map(|says| ((), says)).map_err(|why| (Answer::Differs, why)))?;
@@ -245,7 +247,7 @@ fn conclude(trial: Trial<'_>, report: &mut Report) -> Result<Verified, Answer> {
     let thresholds = report.step(10, thresholds.map(|says| ((), says)).map_err(|why| (Answer::Pending, why)));
     report.step(11, dissent.map(|says| ((), says)).map_err(|why| (Answer::Refused, why)))?;
     thresholds?;
-    Ok(Verified { release: order.release.clone(), order: claim.said.order, source: order.source, manifests })
+    Ok(Verified { release: order.release.clone(), order: claim.said.order, source, manifests })
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub struct Report {
     pub source: Option<SourceCommitment>,
     /// Each thing under test, from step 8 on.
     pub items: Vec<ItemReport>,
-    /// Verdicts by rebuilders of the policy about this build order, from step 9 on.
+    /// Verdicts by rebuilders of the policy about this build order or against these files, from step 9 on.
     pub opinions: Vec<Opinion>,
     /// What was passed over, and why.
     pub notes: Notes,
@@ -135,6 +135,10 @@ pub enum Effect {
     OtherEnvironment,
     /// Not reproduced, but about other files.
     OtherFiles,
+    /// Not reproduced, under a build order of another source, recipe or lock.
+    OtherOrder,
+    /// Not reproduced, but compared with what no vendor of the policy signed in this bundle.
+    OtherReference,
     /// Replaced by a later verdict of the same key.
     Superseded,
     /// It explains; rebuilds are counted by provenance.

@@ -9,7 +9,7 @@ use crate::digest::{self, TreeDigest, Wanted};
 use crate::envelope::Envelope;
 use crate::signature::PublicKey;
 use crate::statement::provenance::tests::{recipe, sample, subject, word};
-use crate::statement::{Observation, Verdict, VerdictKind};
+use crate::statement::{Artifact, ArtifactVerdict, Observation, Verdict, VerdictKind};
 use ed25519_dalek::{Signer as _, SigningKey};
 
 const HELLO: &[u8] = b"hello";
@@ -60,8 +60,14 @@ fn dissent(seed: u8) -> Verdict {
         rebuilder: builder(seed),
         reference_environment: sample_environment,
         rebuild_environment: sample_environment,
+        artifacts: vec![artifact(ArtifactVerdict::Different, HELLO)],
         ..crate::statement::verdict::tests::sample()
     }
+}
+
+/// Of the reference, `bytes`.
+fn artifact(verdict: ArtifactVerdict, bytes: &[u8]) -> Artifact {
+    Artifact { name: "out/hello".into(), verdict, reference: Some(digest::sha256(bytes)), rebuilt: None }
 }
 
 fn signer(name: &str, seed: u8, role: &str, more: &str) -> String {
@@ -299,7 +305,7 @@ fn step_7_and_8_the_right_release_and_the_right_file() {
 fn step_9_what_counts_as_a_rebuild() {
     let require = "rebuilders = 1";
     ask(vec![own(VENDOR), own(R1)], require).yes();
-    let short = "0 of 1 rebuilders";
+    let short = "0 of 1 rebuilder";
     ask(vec![own(VENDOR)], require).says("Pending", 10, short);
     let twins: Vec<(&str, Vec<u8>)> = vec![
         ("the vendor's own statement under the rebuilder's key", line(&built(VENDOR), R1)),
@@ -359,7 +365,7 @@ fn step_10_distinct_keys_and_attributes_for_each_file() {
     // r1 alone has a platform; without r1 there is one jurisdiction.
     for (threshold, short) in [
         ("organisations = 2", "1 of 2 organisations"),
-        ("platforms = 1", "0 of 1 platforms"),
+        ("platforms = 1", "0 of 1 platform"),
         ("jurisdictions = 2", "1 of 2 jurisdictions"),
     ] {
         let mut question = ask(all(), &format!("rebuilders = 1\n{threshold}"));
@@ -378,7 +384,7 @@ fn step_10_distinct_keys_and_attributes_for_each_file() {
     question.policy = question.policy.replace("\"One\"", "\"example AG\"");
     question.yes();
     question.lines.pop();
-    question.says("Pending", 10, "0 of 1 rebuilders");
+    question.says("Pending", 10, "0 of 1 rebuilder");
 }
 
 #[test]
@@ -453,7 +459,7 @@ fn strangers_change_no_yes() {
 fn the_order_that_comes_out_best_answers() {
     // The same bytes in two releases: rebuilt in one, disputed in the other.
     let next = release("1.1", VENDOR);
-    let disputed = Verdict { order: next.order.digest(), ..dissent(R1) };
+    let disputed = Verdict { order: next.order.digest(), reference: digest_of(&next.encode()), ..dissent(R1) };
     let mut question = ask(with(all(), line(&next, VENDOR)), "rebuilders = 2");
     question.lines.push(sign(disputed.encode(), R1));
     for _ in 0..2 {
@@ -473,14 +479,44 @@ fn strangers_cannot_use_up_the_tries() {
     let bytes = [strangers, vec![own(VENDOR), own(R1), nameless]].concat().join(&b'\n');
     let bundle = Bundle::parse(&bytes).unwrap();
     let policy = Policy::parse(&policy("rebuilders = 1")).unwrap();
-    let signers = |tries| {
+    let signers = |budget| {
         let mut notes = Notes::default();
         let (found, _) = evidence::envelopes(&bytes, &bundle, &mut notes).unwrap();
-        let (_, says) = evidence::signatures(&found, &policy, tries, &mut notes).unwrap_or_else(|_| panic!());
-        (says, notes.lines.iter().any(|note| note.contains("was not tried")))
+        let (_, says) = evidence::signatures(&found, &policy, budget, &mut notes).unwrap_or_else(|_| panic!());
+        (says, notes.lines.iter().any(|note| note.contains("too many signatures")))
     };
+    let tries = |tries| signers(Budget { tries, ..Budget::FULL });
     // Those that name their key are found without a try.
-    assert_eq!(signers(0), ("envelopes by signers of the policy: 2, signers: 2".into(), true));
-    assert_eq!(signers(12), ("envelopes by signers of the policy: 2, signers: 2".into(), true));
-    assert_eq!(signers(16), ("envelopes by signers of the policy: 3, signers: 3".into(), false));
+    assert_eq!(tries(0), ("envelopes by signers of the policy: 2, signers: 2".into(), true));
+    // The rest takes turns: with three keys, two rounds of five lines and the last try of the third one.
+    assert_eq!(tries(14), ("envelopes by signers of the policy: 2, signers: 2".into(), true));
+    assert_eq!(tries(15), ("envelopes by signers of the policy: 3, signers: 3".into(), false));
+    let message =
+        |line: &Envelope| crate::envelope::pae(crate::envelope::PAYLOAD_TYPE, line.unverified_payload()).len();
+    let round: usize =
+        bundle.envelopes().filter(|line| line.signatures()[0].keyid != key(VENDOR).1.fingerprint()).map(message).sum();
+    let own = message(bundle.envelopes().nth(5).unwrap());
+    let three = 3 * (round - own) as u64;
+    assert_eq!(signers(Budget { bytes: three, ..Budget::FULL }).0, "envelopes by signers of the policy: 3, signers: 3");
+    assert!(signers(Budget { bytes: three - 1, ..Budget::FULL }).1);
+}
+
+#[test]
+fn ids_that_nobody_confirmed_are_not_shown() {
+    let ids = |lines: Vec<Vec<u8>>, require: &str| {
+        let report = ask(lines, require).report();
+        let Answer::Yes(verified) = report.answer else { panic!("{:?}", report.reason) };
+        assert_eq!(report.source, Some(verified.source()));
+        let SourceCommitment::Public { git_tree, swhid, .. } = verified.source();
+        (git_tree.is_some(), swhid.is_some())
+    };
+    let mut other = built(R2);
+    let SourceCommitment::Public { git_tree, .. } = &mut other.order.source;
+    *git_tree = None;
+    assert_eq!(ids(all(), "rebuilders = 2"), (true, true));
+    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 2"), (false, true));
+    assert_eq!(ids(vec![own(VENDOR)], "rebuilders = \"none\""), (false, false));
+    let SourceCommitment::Public { swhid, .. } = &mut other.order.source;
+    *swhid = Some(digest::sha1(b"another"));
+    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 1"), (false, false));
 }

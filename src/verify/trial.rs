@@ -1,13 +1,13 @@
-//! Steps 8 to 11 for one build order. Where several orders are claimed, each is tried and the best answer is given.
+//! Steps 8 to 11 for one build order (step 11 itself is in `dissent.rs`). Where several orders are claimed, each is tried and the best answer is given.
 
 use super::evidence::{Evidence, Said};
-use super::report::{Effect, ItemReport, Opinion, Witness};
+use super::report::{ItemReport, Opinion, Witness};
 use super::{Claim, FileUnderTest, Question, TreeUnderTest};
 use crate::bundle::Bundle;
 use crate::digest::{PayloadDigest, Sha256, TreeDigest};
 use crate::path::TreePath;
-use crate::policy::{Policy, Role, Signer};
-use crate::statement::{Provenance, Subject, Verdict, VerdictKind};
+use crate::policy::{self, Policy, Role, Signer};
+use crate::statement::{Provenance, SourceCommitment, Subject};
 use crate::tree::{Line, Listing, Node};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -23,6 +23,7 @@ pub(super) struct Trial<'e> {
     pub thresholds: Result<String, String>,
     /// Step 11.
     pub dissent: Result<String, String>,
+    pub source: SourceCommitment,
     pub items: Vec<ItemReport>,
     pub opinions: Vec<Opinion>,
     pub notes: Vec<String>,
@@ -67,7 +68,7 @@ pub(super) fn best<'e>(
 }
 
 /// What one question asks about.
-enum Item<'q> {
+pub(super) enum Item<'q> {
     File(&'q FileUnderTest),
     Tree { under_test: &'q TreeUnderTest, digest: TreeDigest },
 }
@@ -99,7 +100,7 @@ impl<'e> Known<'e> {
 }
 
 impl Item<'_> {
-    fn shown(&self) -> &str {
+    pub(super) fn shown(&self) -> &str {
         match self {
             Item::File(file) => &file.shown,
             Item::Tree { under_test, .. } => &under_test.shown,
@@ -131,41 +132,23 @@ impl Item<'_> {
             }
         }
     }
-
-    /// Whether a verdict is about this. SHA-256 alone decides: here a doubt counts against the file.
-    fn concerned(&self, verdict: &Verdict, manifests: &BTreeSet<PayloadDigest>) -> bool {
-        let subjects: HashSet<Sha256> = verdict.subjects.iter().map(|subject| subject.sha256).collect();
-        let about = |sha256: &Sha256| subjects.contains(sha256);
-        match self {
-            Item::File(file) => about(&file.content.sha256),
-            // What only the rebuild has is against the tree as well.
-            Item::Tree { under_test, digest } => {
-                manifests.contains(&verdict.reference)
-                    || about(&Sha256::from_bytes(*digest.as_bytes()))
-                    || under_test.tree.entries().iter().any(|entry| match &entry.node {
-                        Node::File { content, .. } => about(&content.sha256),
-                        _ => false,
-                    })
-            }
-        }
-    }
 }
 
 /// Whose statements count for one item under one name: signer to statement.
 #[derive(Default, Clone)]
-struct Count<'e> {
+pub(super) struct Count<'e> {
     vendors: BTreeMap<usize, &'e Said<Provenance>>,
     rebuilds: BTreeMap<usize, &'e Said<Provenance>>,
-    environments: BTreeSet<TreeDigest>,
-    manifests: BTreeSet<PayloadDigest>,
+    pub(super) environments: BTreeSet<TreeDigest>,
+    pub(super) manifests: BTreeSet<PayloadDigest>,
 }
 
-struct Court<'a, 'e> {
+pub(super) struct Court<'a, 'e> {
     question: &'a Question<'a>,
     bundle: &'a Bundle<'a>,
-    policy: &'a Policy,
-    evidence: &'e Evidence,
-    items: Vec<Item<'a>>,
+    pub(super) policy: &'a Policy,
+    pub(super) evidence: &'e Evidence,
+    pub(super) items: Vec<Item<'a>>,
 }
 
 impl<'e> Court<'_, 'e> {
@@ -216,6 +199,7 @@ impl<'e> Court<'_, 'e> {
             },
             thresholds: thresholds(&items),
             dissent,
+            source: self.source(first, &counts),
             items,
             opinions,
             notes,
@@ -229,7 +213,7 @@ impl<'e> Court<'_, 'e> {
         }
     }
 
-    fn signer(&self, at: usize) -> &Signer {
+    pub(super) fn signer(&self, at: usize) -> &Signer {
         &self.policy.signers()[at]
     }
 
@@ -298,7 +282,7 @@ impl<'e> Court<'_, 'e> {
         let want = self.policy.require().vendor.get();
         let mut short = Vec::new();
         if (count.vendors.len() as u64) < u64::from(want) {
-            short.push(format!("{} of {want} vendors", count.vendors.len()));
+            short.push(policy::of(count.vendors.len(), want, "vendor"));
         }
         let rebuilders: Vec<&Signer> = count.rebuilds.keys().map(|at| self.signer(*at)).collect();
         short.extend(self.policy.rebuilders_short_of(&rebuilders));
@@ -324,65 +308,17 @@ impl<'e> Court<'_, 'e> {
             .collect()
     }
 
-    /// Step 11.
-    fn dissent(&self, first: &Claim<'e>, counts: &[Count<'e>]) -> (Vec<Opinion>, Result<String, String>) {
-        let mut opinions = Vec::new();
-        let mut vetoes: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); counts.len()];
-        let of_order = || self.evidence.verdicts.iter().filter(|said| said.order == first.said.order);
-        for said in of_order() {
-            for at in said.signers.iter().copied().filter(|at| self.speaks(*at, &said.what)) {
-                let replaced = of_order().any(|later| {
-                    later.what.supersedes.as_ref().is_some_and(|old| old.payload == said.payload)
-                        && later.signers.contains(&at)
-                        && self.speaks(at, &later.what)
-                });
-                let mut effect = match said.what.kind {
-                    _ if replaced => Effect::Superseded,
-                    VerdictKind::NotReproduced => Effect::OtherFiles,
-                    _ => Effect::Explains,
-                };
-                if effect == Effect::OtherFiles {
-                    for ((item, count), vetoes) in self.items.iter().zip(counts).zip(&mut vetoes) {
-                        if !item.concerned(&said.what, &count.manifests) {
-                            continue;
-                        }
-                        if equal_environment(&said.what, &count.environments) {
-                            effect = Effect::Veto;
-                            vetoes.insert(at);
-                        } else if effect != Effect::Veto {
-                            effect = Effect::OtherEnvironment;
-                        }
-                    }
-                }
-                opinions.push(Opinion {
-                    name: self.signer(at).name.clone(),
-                    says: said.what.kind.word(),
-                    effect,
-                    compared_at: said.what.compared_at.to_string(),
-                    reason: said.what.reason.clone(),
-                    payload: said.payload,
-                });
-            }
+    /// The source, with the ids that nothing rests on only where the vendor and every rebuild that counts state the same: they are not in
+    /// the build order, so that nobody else has confirmed a vendor's.
+    fn source(&self, first: &Claim<'e>, counts: &[Count<'e>]) -> SourceCommitment {
+        let SourceCommitment::Public { listing, mut git_tree, mut swhid } = first.said.what.order.source;
+        let rebuilt = counts.iter().all(|count| !count.rebuilds.is_empty());
+        for said in counts.iter().flat_map(|count| count.vendors.values().chain(count.rebuilds.values())) {
+            let SourceCommitment::Public { git_tree: tree, swhid: id, .. } = said.what.order.source;
+            git_tree = git_tree.filter(|mine| tree == Some(*mine));
+            swhid = swhid.filter(|mine| id == Some(*mine));
         }
-        let needed = self.policy.require().vetoes.get();
-        let vetoed = self.items.iter().zip(&vetoes).find(|(_, by)| by.len() as u64 >= u64::from(needed));
-        let outcome = match vetoed {
-            Some((item, by)) => {
-                let names = by.iter().map(|at| self.signer(*at).name.as_str()).collect::<Vec<_>>().join(", ");
-                Err(format!("{}: not reproduced by {names} in an equal environment", item.shown()))
-            }
-            None => match vetoes.iter().map(BTreeSet::len).max() {
-                None | Some(0) => Ok("none in the bundle".into()),
-                Some(some) => Ok(format!("{some}, fewer than the {needed} that refuse")),
-            },
-        };
-        (opinions, outcome)
-    }
-
-    /// Whether this verdict is by a rebuilder of the policy and for one of its builders.
-    fn speaks(&self, at: usize, verdict: &Verdict) -> bool {
-        let signer = self.signer(at);
-        signer.role == Role::Rebuilder && signer.builders.contains(&verdict.rebuilder)
+        SourceCommitment::Public { listing, git_tree: git_tree.filter(|_| rebuilt), swhid: swhid.filter(|_| rebuilt) }
     }
 
     /// In words, how an item is not what was signed.
@@ -426,14 +362,6 @@ impl<'e> Court<'_, 'e> {
             }
         }
     }
-}
-
-/// Dissent is about the environment that the vendor names; or, where another of the vendor's statements was compared with, about the one
-/// that the dissenter names as that statement's.
-fn equal_environment(verdict: &Verdict, signed: &BTreeSet<TreeDigest>) -> bool {
-    verdict
-        .rebuild_environment
-        .is_some_and(|rebuilt| signed.contains(&rebuilt) || verdict.reference_environment == Some(rebuilt))
 }
 
 fn thresholds(items: &[ItemReport]) -> Result<String, String> {

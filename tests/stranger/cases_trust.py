@@ -1,7 +1,7 @@
 """Verify vectors for steps 2 and 6 to 11: policies, builders, releases, files, rebuilds, thresholds, dissent."""
 
 from cases_evidence import ALONE, BASE, GOOD, REBUILD, SIGNERS, case
-from kit import (APP, LOCK, REB1, REB2, REB3, TOOL, UNKNOWN, VENDOR, VENDOR2, P, changed, compact, encode, envelope, hashed, line, order_of,
+from kit import (APP, LOCK, REB1, REB2, REB3, SOURCE, TOOL, UNKNOWN, VENDOR, VENDOR2, P, changed, compact, encode, envelope, hashed, line, order_of,
                  policy, provenance, recipe_of, signer, ssh_line, subject, torsion_point, verdict)
 from primitives import sha256
 
@@ -254,7 +254,26 @@ def dissent():
     good("same-key-twice", "two dissents by one key where two refuse", veto, line(REB2, changed(no, "predicate.runs", 2)), policy=policy(*three, rebuilders="none", vetoes=2))
     case("dissent/and-no-rebuild", "dissent, and no rebuild: not pending, because something is against it", 3, 10, [GOOD, veto], policy(*TWO))
     case("dissent/good-order-without", "nothing: two build orders match, one of them has the dissent", 0, None,
-         [*lines, veto, *(line(key, provenance(key, sequence=1)) for key in (VENDOR, REB1))], policy(*TWO))
+         [*lines, veto, *(line(key, provenance(key, recipe=recipe_of(more="#"))) for key in (VENDOR, REB1))], policy(*TWO))
+    good("reference-unknown", "the dissent was compared with a statement that is not there", line(REB2, verdict(reference=provenance(environment="e3"))))
+    good("reference-of-rebuilder", "the dissent was compared with a rebuild", REBUILD, line(REB2, verdict(reference=provenance(REB1))))
+    good("reference-of-stranger", "the dissent was compared with a stranger's statement", line(UNKNOWN, provenance(UNKNOWN)),
+         line(REB2, verdict(reference=provenance(UNKNOWN))))
+    second = provenance(environment="e3")
+    vetoed("reference-second", "the dissent was compared with another of the vendor's statements", line(VENDOR, second), line(REB2, verdict(reference=second)))
+    extra = changed(changed(no, "predicate.artifacts.0.reference", None), "predicate.artifacts.0.verdict", "extra")
+    good("extra", "a dissent about what only the rebuild has", line(REB2, changed(extra, "predicate.artifacts.0.rebuilt", hashed("app 1.0\n"))))
+    good("artifact-identical", "a dissent whose artifact is identical", line(REB2, changed(no, "predicate.artifacts.0.verdict", "identical")))
+    good("artifact-other", "a dissent whose artifact is another", line(REB2, changed(no, "predicate.artifacts.0.reference", hashed("tool 1.0\n"))))
+    good("artifacts-empty", "a dissent without artifacts", line(REB2, changed(no, "predicate.artifacts", [])))
+    new = [line(key, provenance(key, sequence=2)) for key in (VENDOR, REB1)]
+    case("dissent/signed-again", "the vendor signs the same build again under another sequence", 3, 11, [GOOD, veto, *new], policy(*TWO))
+    case("dissent/signed-again-channel", "the vendor signs the same build again under another channel", 3, 11,
+         [GOOD, veto, *(line(key, provenance(key, channel="beta")) for key in (VENDOR, REB1))], policy(*TWO))
+    case("dissent/good-signed-again-alone", "nothing: the statement that the dissent is about is not there", 0, None, [veto, *new], policy(*TWO))
+    for name, more in {"recipe": {"recipe": recipe_of(more="#")}, "lock": {"lock": LOCK.replace("epoch 1", "epoch 2")}, "source": {"source": SOURCE + "x"}}.items():
+        case(f"dissent/good-other-{name}", f"nothing: the dissent is about another {name}", 0, None,
+             [GOOD, veto, *(line(key, provenance(key, sequence=2, **more)) for key in (VENDOR, REB1))], policy(*TWO))
 
 
 policies()

@@ -152,14 +152,14 @@ def annotated(statement):
     return changed(statement, base, [source, source_listing, lock, environment])
 
 
-def verdict(key=REB2, kind="not-reproduced", subjects=None, order=None, environments=("e1", "e1"), supersedes=None, builder=None):
+def verdict(key=REB2, kind="not-reproduced", subjects=None, order=None, environments=("e1", "e1"), supersedes=None, builder=None, reference=None):
     order = order or order_of(provenance())
     equal = kind == "reproduced"
     rebuilt = hashed("app 1.0\n" if equal else "another")
     state = "not-built" if kind == "inconclusive" else "identical" if equal else "different"
     return {"_type": STATEMENT, "subject": subjects or [subject()], "predicateType": f"urn:countersign:predicate:{kind}:v1", "predicate": {
         "comparedAt": "2026-01-01T00:00:00Z", "buildOrder": {"sha256": order},
-        "reference": {"payload": hashed("reference"), "signer": "checked"},
+        "reference": {"payload": {"sha256": sha256(compact(reference or provenance()))}, "signer": "checked"},
         "rebuild": {"payload": hashed("rebuild")}, "rebuilder": {"id": builder or key.builder},
         "environment": dict(zip(("reference", "rebuild"), (each and hashed(each) for each in environments))),
         "runs": 1, "reason": "bytes differ",

@@ -205,7 +205,7 @@ def _verdict(predicate):
     if not TIME.fullmatch(_field(predicate, "comparedAt", str)):
         raise Refused("time")
     reference = _field(predicate, "reference", dict)
-    _sha256(reference, "payload")
+    compared_with, differs = _sha256(reference, "payload"), set()
     _one_of(("checked", "claimed"), _field(reference, "signer", str))
     if predicate.get("rebuild") is not None:
         _sha256(_field(predicate, "rebuild", dict), "payload")
@@ -220,14 +220,15 @@ def _verdict(predicate):
         for side in ("reference", "rebuilt"):
             if side not in each:
                 raise Refused("missing", f"{side} is missing")
-            if each[side] is not None:
-                _sha256(each, side)
+            digest = None if each[side] is None else _sha256(each, side)
+            if side == "reference" and each["verdict"] != "identical":
+                differs.add(digest)
     supersedes = predicate.get("supersedes")
     if supersedes is not None:
         _field(_an(dict, supersedes), "reason", str)
         supersedes = _sha256(supersedes, "payload")
     return {"order": _sha256(predicate, "buildOrder"), "builder": _field(_field(predicate, "rebuilder", dict), "id", str),
-            "environments": environments, "supersedes": supersedes}
+            "environments": environments, "supersedes": supersedes, "reference": compared_with, "differs": differs}
 
 
 def _an(kind, value):

@@ -257,7 +257,7 @@ def _one_release(order, vendors, statements, policy, files, options):
                 if policy.counts(signer) and each["type"] == PROVENANCE and each["builder"] in signer.builders
                 and each["level"] in policy.levels and each["order"] == order]
     missing = [f"{path}: {lacks}" for path, file in files if (lacks := _lacking(file, vendors, rebuilds, policy, options.subject))]
-    dissent = [path for path, file in files if len(_dissent(order, file, vendors, statements, options.subject)) >= policy.vetoes]
+    dissent = [path for path, file in files if len(_dissent(file, vendors, statements, options.subject)) >= policy.vetoes]
     if missing:
         raise Failed(10, REFUSED if dissent else PENDING, missing[0])
     if dissent:
@@ -278,18 +278,21 @@ def _lacking(file, vendors, rebuilds, policy, demanded):
     return lacks[0]
 
 
-def _dissent(order, file, vendors, statements, demanded):
+def _dissent(file, vendors, statements, demanded):
     """The keys of the rebuilders who could not reproduce this file, in an environment that is equal, and did not take it back."""
     vouched = {digest for _, each in vendors if _names(each, file, demanded) for digest in each["environment"]}
+    references = {each["payload_digest"]: each for signer, each in statements if signer.vendor and each["type"] == PROVENANCE}
     verdicts = [(signer, each) for signer, each in statements
-                if not signer.vendor and each["type"] in VERDICTS and each["builder"] in signer.builders and each["order"] == order]
-    replaced = {(signer.key, each["supersedes"]) for signer, each in verdicts}
+                if not signer.vendor and each["type"] in VERDICTS and each["builder"] in signer.builders]
+    replaced = {(signer.key, each["order"], each["supersedes"]) for signer, each in verdicts}
     keys = set()
     for signer, each in verdicts:
         reference, rebuild = each["environments"]
+        compared_with = references.get(each["reference"])
         if (VERDICTS[each["type"]] == "not-reproduced" and rebuild is not None and rebuild in {*vouched, reference}
-                and any(file["sha256"] == digests["sha256"] for _, digests in each["subjects"])
-                and (signer.key, each["payload_digest"]) not in replaced):
+                and compared_with and compared_with["order"] == each["order"] and compared_with["from"] == vendors[0][1]["from"]
+                and file["sha256"] in each["differs"] and any(file["sha256"] == digests["sha256"] for _, digests in each["subjects"])
+                and (signer.key, each["order"], each["payload_digest"]) not in replaced):
             keys.add(signer.key)
     return keys
 

@@ -12,10 +12,6 @@ fn step_11_dissent() {
     against(&dissent(R1), R1).says("Refused", 11, "not reproduced by r1");
     let elsewhere = Some(TreeDigest::from_bytes([7; 32]));
     let same: Vec<(&str, Verdict)> = vec![
-        (
-            "compared with another statement of the vendor",
-            Verdict { reference: PayloadDigest::from_bytes([1; 32]), ..dissent(R2) },
-        ),
         ("misnames the reference's environment", Verdict { reference_environment: elsewhere, ..dissent(R2) }),
         (
             "the vendor's other environment",
@@ -33,7 +29,38 @@ fn step_11_dissent() {
         ("by a stranger", dissent(R2), STRANGER, None),
         ("by the vendor", dissent(R2), VENDOR, None),
         ("for another's builder", dissent(R1), R2, None),
-        ("another order", Verdict { order: other_order, ..dissent(R2) }, R2, None),
+        ("another order", Verdict { order: other_order, ..dissent(R2) }, R2, Some(Effect::OtherOrder)),
+        (
+            "compared with what no vendor signed",
+            Verdict { reference: PayloadDigest::from_bytes([1; 32]), ..dissent(R2) },
+            R2,
+            Some(Effect::OtherReference),
+        ),
+        (
+            "compared with a rebuild",
+            Verdict { reference: digest_of(&built(R1).encode()), ..dissent(R2) },
+            R2,
+            Some(Effect::OtherReference),
+        ),
+        (
+            "what only the rebuild has",
+            Verdict {
+                artifacts: vec![Artifact {
+                    reference: None,
+                    rebuilt: Some(digest::sha256(HELLO)),
+                    ..artifact(ArtifactVerdict::Extra, HELLO)
+                }],
+                ..dissent(R2)
+            },
+            R2,
+            Some(Effect::OtherFiles),
+        ),
+        (
+            "identical after all",
+            Verdict { artifacts: vec![artifact(ArtifactVerdict::Identical, HELLO)], ..dissent(R2) },
+            R2,
+            Some(Effect::OtherFiles),
+        ),
         (
             "other bytes",
             Verdict { subjects: vec![subject("out/hello", b"x")], ..dissent(R2) },
@@ -87,4 +114,42 @@ fn dissent_is_taken_back_by_its_own_key_and_by_name() {
     let second = Verdict { kind: VerdictKind::NotReproduced, ..replace(digest_of(&payload), R2) }.encode();
     let third = replace(digest_of(&second), R2).encode();
     ask(with(with(base, sign(second, R2)), sign(third, R2)), "rebuilders = 2").yes();
+}
+
+#[test]
+fn dissent_is_not_shed_by_signing_again() {
+    let with_sequence = |seed, sequence| {
+        let mut provenance = built(seed);
+        provenance.order.release.sequence = Some(sequence);
+        provenance
+    };
+    let (first, second) = (with_sequence(VENDOR, 1), with_sequence(VENDOR, 2));
+    let no = Verdict { order: first.order.digest(), reference: digest_of(&first.encode()), ..dissent(R2) };
+    let again = vec![line(&second, VENDOR), line(&with_sequence(R1, 2), R1), sign(no.encode(), R2)];
+    let mut question = ask(with(again.clone(), line(&first, VENDOR)), "rebuilders = 1");
+    question.says("Refused", 11, "not reproduced by r2");
+    // Without the statement that it is about, the order's digest says nothing; that is told and not called "none".
+    question.lines = again.clone();
+    question.yes();
+    let report = question.report();
+    assert_eq!(report.opinions[0].effect, Effect::OtherOrder);
+    assert!(report.steps[10].detail.contains("under another build order: 1"), "{:?}", report.steps[10]);
+    // Another source, recipe or lock is another build.
+    for change in [
+        (|p: &mut Provenance| p.order.recipe += "# changed\n") as fn(&mut Provenance),
+        |p| p.order.lock = p.order.lock.replace("epoch 1", "epoch 2"),
+        |p| {
+            let SourceCommitment::Public { listing, .. } = &mut p.order.source;
+            *listing = TreeDigest::from_bytes([0xee; 32]);
+        },
+    ] {
+        let mut other = first.clone();
+        change(&mut other);
+        let about = Verdict { order: other.order.digest(), reference: digest_of(&other.encode()), ..dissent(R2) };
+        let mut lines = again[..2].to_vec();
+        lines.extend([line(&other, VENDOR), sign(about.encode(), R2)]);
+        let report = ask(lines, "rebuilders = 1").report();
+        assert!(matches!(report.answer, Answer::Yes(_)), "{report:#?}");
+        assert_eq!(report.opinions[0].effect, Effect::OtherOrder);
+    }
 }

@@ -51,7 +51,7 @@ fn a_whole_tree_with_modes_and_links() {
     let mut question = ask(vec![lines[0].clone(), line(&modes, R1)], "rebuilders = 1");
     question.yes();
     question.tree = under_test(tree.clone());
-    question.says("Pending", 10, "dir: 0 of 1 rebuilders");
+    question.says("Pending", 10, "dir: 0 of 1 rebuilder");
     // A listing that says other than the subjects is not believed.
     let lying = Provenance { subjects: vec![subject("out/a", b"a"), subject("out/hello", b"x")], ..of_tree(VENDOR) };
     let mut question = ask(vec![line(&lying, VENDOR)], "rebuilders = \"none\"");
@@ -64,6 +64,8 @@ fn a_whole_tree_with_modes_and_links() {
             sha256: digest::Sha256::from_bytes(*tree.digest().as_bytes()),
             blake3: None,
         }],
+        reference: digest_of(&of_tree(VENDOR).encode()),
+        artifacts: vec![],
         ..dissent(R2)
     };
     let mut question = ask(with(lines, sign(about_tree.encode(), R2)), "rebuilders = 1");
