@@ -169,7 +169,7 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
         document["schema"] = "urn:countersign:schema:build:v1".into();
         document["out"] = args.out.to_string_lossy().into();
         document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
     } else {
         list(&built);
     }
@@ -232,7 +232,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         document["bundle"] = args.bundle.to_string_lossy().into();
         document["payload"] = json!({ "sha256": payload });
         document["signer"] = key.public().fingerprint().into();
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
     } else {
         ui::data(&format!("sha256:{payload}\n"));
     }
@@ -294,7 +294,7 @@ fn not_observed(
         document["bundle"] = args.bundle.to_string_lossy().into();
         document["payload"] = json!({ "sha256": digest });
         document["signer"] = key.public().fingerprint().into();
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
     } else {
         ui::data(&format!("sha256:{digest}\n"));
     }

@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.json {
         let document =
             json!({ "schema": "urn:countersign:schema:export:v1", "dir": args.out.to_string_lossy(), "files": names });
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
     } else {
         ui::data(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
     }

@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             "equal": found.is_empty(),
             "differences": found.iter().map(Located::json).collect::<Vec<_>>(),
         });
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
     } else {
         let mut text: String = found.iter().map(|located| format!("{}\n", located.line("in A", "in B"))).collect();
         text += &match found.len() {

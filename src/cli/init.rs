@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             "path": if args.stdout { None } else { Some(path.to_string_lossy()) },
             "recipe": text,
         });
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
     } else if args.stdout {
         ui::data(&text);
     }

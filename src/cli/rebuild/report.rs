@@ -53,7 +53,7 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
             "publishedDiffersFromSigned": published.foreign.iter().map(|d| d.path.escaped()).collect::<Vec<_>>(),
             "kept": kept.map(Path::to_string_lossy),
         });
-        ui::data(&format!("{document}\n"));
+        ui::document(&document);
         ui::say(&last);
     } else {
         let mut text = format!(
