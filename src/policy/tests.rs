@@ -74,7 +74,7 @@ fn what_is_not_a_policy() {
     }
     for (text, why) in [
         ("".to_owned(), "missing field `require`"),
-        ("[require]\nrebuilders = \"none\"\n".into(), "requires 1 vendors and names 0"),
+        ("[require]\nrebuilders = \"none\"\n".into(), "requires more vendors than it names: 1 and 0"),
         (good.replace(&key(2).to_string(), &key(1).to_string()), "vendor and r1 have the same key"),
         (good.replace(&key(2).to_string(), &format!("{} again", key(3))), "r1 and r2 have the same key"),
         (good.replace(&key(2).to_string(), "-----BEGIN OPENSSH PRIVATE KEY-----"), "a private key"),
