@@ -82,7 +82,12 @@ fn dissent(seed: u8) -> Vec<u8> {
         rebuild_environment: provenance(VENDOR).environment,
         runs: 1,
         reason: "it \u{1b}[32mdiffers\u{202e}".into(),
-        artifacts: vec![],
+        artifacts: vec![Artifact {
+            name: "out/hello".into(),
+            verdict: ArtifactVerdict::Missing,
+            reference: Some(digest::sha256(b"hello\n")),
+            rebuilt: None,
+        }],
         supersedes: None,
     };
     sign(verdict.encode(), seed)
@@ -338,4 +343,39 @@ fn policy_init_and_check() {
     let said = scene.run(&["policy", "check", "policy.toml"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("line 3"), "{}", said.err);
+}
+
+#[test]
+fn json_for_programs_is_harmless_for_people() {
+    let scene = Scene::new();
+    let said = scene.run(&["policy", "check", "policy.toml", "--json"]);
+    let document: Value = json::parse(said.out.as_bytes(), 1 << 20).unwrap();
+    assert_eq!(document["schema"], "urn:countersign:schema:policy:v1");
+    assert_eq!(document["require"]["rebuilders"], 2);
+    assert_eq!(document["signers"][0]["role"], "vendor");
+    assert!(document["warnings"].is_array() && document["says"].is_array());
+    let said =
+        scene.run(&["policy", "init", "--vendor", "vendor.pub", "--rebuilders", "none", "-o", "p.toml", "--json"]);
+    let document: Value = json::parse(said.out.as_bytes(), 1 << 20).unwrap();
+    assert_eq!((said.code, &document["require"]["rebuilders"]), (0, &Value::Null));
+
+    // C1 controls and overrides from a bundle mean the same and do nothing.
+    let mut evil = provenance(VENDOR);
+    evil.builder = "x\u{9b}2J\u{202e}".into();
+    scene.bundle(&[sign(evil.encode(), VENDOR)]);
+    let said = scene.run(&["inspect", "bundle", "--json"]);
+    assert!(said.out.contains("x\\u009b2J\\u202e") && !said.out.contains(['\u{9b}', '\u{202e}']), "{}", said.out);
+    let document: Value = json::parse(said.out.as_bytes(), 1 << 20).unwrap();
+    assert_eq!(document["lines"][0]["builder"], "x\u{9b}2J\u{202e}");
+    let said = scene.run(&["verify", "hello", "--bundle", "bundle", "--policy", "policy.toml", "--json"]);
+    assert!(said.out.contains("\\u202e") && !said.out.contains('\u{202e}'), "{}", said.out);
+}
+
+#[test]
+fn a_policy_must_be_given_and_is_begun_by_init() {
+    let scene = Scene::new();
+    scene.bundle(&all());
+    let said = scene.run(&["verify", "hello", "--bundle", "bundle"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("--policy is not given") && said.err.contains("countersign policy init"), "{}", said.err);
 }

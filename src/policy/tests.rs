@@ -43,7 +43,7 @@ fn what_is_not_a_policy() {
         ("rebuilders = 2", "rebuilders = \"all\"", 18, "an integer from 1"),
         ("rebuilders = 2", "rebuilders = 3", 17, "2 of 3 rebuilders"),
         ("rebuilders = 2", "rebuilders = 2\nvendor = 0", 19, "nonzero"),
-        ("rebuilders = 2", "rebuilders = 2\nvendor = 2", 17, "requires 2 vendors and names 1"),
+        ("rebuilders = 2", "rebuilders = 2\nvendor = 2", 17, "requires more vendors than it names: 2 and 1"),
         ("rebuilders = 2", "rebuilders = 2\norganisations = 3", 17, "2 of 3 organisations"),
         ("rebuilders = 2", "rebuilders = 2\njurisdictions = 2", 17, "1 of 2 jurisdictions"),
         ("rebuilders = 2", "rebuilders = 2\nplatforms = 1", 17, "0 of 1 platform"),
@@ -74,7 +74,7 @@ fn what_is_not_a_policy() {
     }
     for (text, why) in [
         ("".to_owned(), "missing field `require`"),
-        ("[require]\nrebuilders = \"none\"\n".into(), "requires 1 vendors and names 0"),
+        ("[require]\nrebuilders = \"none\"\n".into(), "requires more vendors than it names: 1 and 0"),
         (good.replace(&key(2).to_string(), &key(1).to_string()), "vendor and r1 have the same key"),
         (good.replace(&key(2).to_string(), &format!("{} again", key(3))), "r1 and r2 have the same key"),
         (good.replace(&key(2).to_string(), "-----BEGIN OPENSSH PRIVATE KEY-----"), "a private key"),
@@ -96,20 +96,33 @@ fn one_organisation_however_it_is_spelt() {
     assert!(Policy::parse(&text).unwrap_err().why.contains("1 of 2 organisations"));
 }
 
+fn words(text: &str) -> String {
+    let policy = Policy::parse(text).unwrap();
+    [policy.explain(), policy.warnings()].concat().join("\n")
+}
+
 #[test]
 fn explained_with_warnings() {
     let text = policy("rebuilders = \"none\"\nobservation = [\"isolated\", \"not-observed\"]\nvetoes = 2");
-    let says = Policy::parse(&text).unwrap().explain().join("\n");
+    let says = words(&text);
     for part in ["nobody needs", "the vendor alone decides", "did not see", "single rebuilder's dissent"] {
         assert!(says.contains(part), "{says}");
     }
     let text = policy("rebuilders = 1\njurisdictions = 1").replace("\"Two\"", "\"Example AG\"\nbuilders = [\"b\"]");
     let text = text.replace("\"One\"", "\"One\"\nbuilders = [\"b\"]");
-    let says = Policy::parse(&text).unwrap().explain().join("\n");
+    let says = words(&text);
     assert!(says.contains("1 of these rebuilders built the same bytes from the same source: r1\n"), "{says}");
     for part in ["r2 is of a vendor's", "r2 has no jurisdiction", "r1 and r2 share the builder b"] {
         assert!(says.contains(part), "{says}");
     }
+}
+
+#[test]
+fn dissent_is_spoken_of_where_somebody_could_dissent() {
+    let with = policy("rebuilders = \"none\"");
+    assert!(words(&with).contains("is enough to refuse"));
+    let alone = template(&[("v".to_owned(), key(1))], &[], None);
+    assert!(!words(&alone).contains("refuse"), "{}", words(&alone));
 }
 
 #[test]
