@@ -71,8 +71,8 @@ impl Scene {
 
     /// The work directory of the build that runs.
     fn work(&self) -> PathBuf {
-        let names = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        names.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("countersign-")).next().unwrap()
+        let mut names = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        names.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("countersign-")).unwrap()
     }
 }
 
