@@ -348,10 +348,6 @@ impl WorkDir {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path).map_err(|err| fail(&path, err))?;
         let work = WorkDir(path);
-        // Whatever the umask: started by root, the build runs as another id, which has to get through.
-        #[cfg(unix)]
-        std::fs::set_permissions(&work.0, std::os::unix::fs::PermissionsExt::from_mode(0o711))
-            .map_err(|err| fail(&work.0, err))?;
         let build = work.build_dir();
         builder.create(&build).map_err(|err| fail(&build, err))?;
         Ok(work)

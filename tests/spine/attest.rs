@@ -27,9 +27,10 @@ fn a_failing_build_shows_its_error_and_signs_nothing() {
     let project = Project::new(script, &["out.txt"]);
     for more in [&["--quiet"][..], &[]] {
         let said = refuses(&project, &[more, &["--out", "out"]].concat(), 6, "step 1: \"sh\" ended with exit code 3");
-        let said = said.says("main.c:3: error: expected ;").says("line 2").says("hint: the whole log is in b.log");
+        let said =
+            said.says("main.c:3: error: expected ;").says("line 2").says("hint: the whole log is in b.failed.log");
         assert_eq!(said.err.matches("main.c:3").count(), 1, "shown once");
-        assert!(project.text("b.log").ends_with("main.c:3: error: expected ;\n"));
+        assert!(project.text("b.failed.log").ends_with("main.c:3: error: expected ;\n"));
     }
     let project = Project::tiny().steps("[[\"sh\", \"build.sh\"], [\"no-such-program\"]]");
     refuses(&project, &[], 6, "step 2: \"no-such-program\" is not in PATH");
@@ -88,7 +89,7 @@ fn nothing_is_written_over() {
     assert_eq!(project.kinds(), ["provenance", "run-record"]);
     project.run(&["build", "--source", "src", "--out", "out"]).fails(2, "cannot create out");
     project.put("statement", "precious");
-    project.run(&["build", "--source", "src", "--out", "new", "--statement", "statement"]).ends(7);
+    project.run(&["build", "--source", "src", "--out", "new", "--statement", "statement"]).ends(2);
     assert!(!project.path("new").exists());
     assert_eq!(project.text("statement"), "precious");
 }
@@ -96,11 +97,11 @@ fn nothing_is_written_over() {
 #[test]
 fn half_of_it_is_never_there() {
     let project = Project::tiny();
-    refuses(&project, &["--bundle", "no/dir.jsonl"], 7, "no/dir.log.part");
+    refuses(&project, &["--bundle", "no/dir.jsonl"], 7, "no/.dir.log.");
     refuses(&project, &["--bundle", "no/dir.jsonl", "--log", "tmp/../b.log", "--out", "out"], 7, "no/dir.environment");
     // Where the environment's listing should go, something stands.
     std::fs::create_dir(project.path("b.environment")).unwrap();
-    refuses(&project, &["--out", "out"], 7, "b.environment");
+    refuses(&project, &["--out", "out"], 2, "b.environment");
     refuses(&project, &["--bundle", "c.jsonl", "--out", "no/dir"], 7, "no/dir");
     refuses(&project, &["--scratch", "nowhere"], 2, "--scratch");
     refuses(&project, &["--key", "nokey"], 7, "nokey");

@@ -9,7 +9,7 @@ fn attest_rebuild_verify() {
     let said = project.attest();
     assert!(said.out.starts_with("sha256:") && said.out.lines().count() == 1, "{}", said.out);
     said.says("attested tiny 1.0 (stable, ");
-    project.verify(&["out/run"]).ends(8).last("pending: out/run: 0 of 1 rebuilders");
+    project.verify(&["out/run"]).ends(8).last("pending: out/run: 0 of 1 rebuilder");
     project.review(&[]).ends(0).last("identical: 2 files of tiny 1.0").says("claimed, not checked");
     assert_eq!(project.kinds(), ["provenance", "run-record", "provenance", "run-record", "reproduced"]);
     project.verify(&["out/run", "out/out.txt"]).ends(0).last("2 files verified, 1 independent rebuild");
