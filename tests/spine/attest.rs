@@ -102,6 +102,7 @@ fn half_of_it_is_never_there() {
     // Where the environment's listing should go, something stands.
     std::fs::create_dir(project.path("b.environment")).unwrap();
     refuses(&project, &["--out", "out"], 2, "b.environment");
+    std::fs::remove_dir(project.path("b.environment")).unwrap();
     refuses(&project, &["--bundle", "c.jsonl", "--out", "no/dir"], 7, "no/dir");
     refuses(&project, &["--scratch", "nowhere"], 2, "--scratch");
     refuses(&project, &["--key", "nokey"], 7, "nokey");
