@@ -286,14 +286,7 @@ pub fn run(
         roots: plan.host.roots().to_vec(),
         variables: plan.variables(),
         steps: plan.recipe.steps.clone(),
-        limits: sandbox::Limits {
-            time: plan.recipe.limits.time,
-            memory: plan.recipe.limits.memory,
-            processes: plan.recipe.limits.processes,
-            file_size: plan.recipe.limits.file_size,
-            tmp: plan.recipe.limits.tmp,
-            log: plan.recipe.limits.log,
-        },
+        limits: plan.recipe.limits,
     };
     let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
     let mut tee = |bytes: &[u8]| {

@@ -102,7 +102,8 @@ pub struct Limits {
     pub processes: u64,
     /// Longest file, in bytes.
     pub file_size: Option<u64>,
-    /// Size of `/tmp`, of the home and of `/dev/shm`, in bytes each.
+    /// Size of `/tmp`, of the home and of `/dev/shm`, in bytes each; less on a machine of which all three would take more than half the
+    /// memory.
     pub tmp: u64,
     /// All outputs together, in bytes; a hole counts like what it stands for.
     pub outputs: u64,

@@ -47,6 +47,8 @@ mod syscalls;
 pub use plain::run_plain;
 pub use reexec::{BuildId, Helper, build_id, enter_if_asked, own_build_dir};
 
+pub use crate::recipe::Limits;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,23 +66,6 @@ pub struct Spec {
     pub steps: Vec<Vec<String>>,
     /// Limits.
     pub limits: Limits,
-}
-
-/// Limits of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Wall time of all steps together.
-    pub time: Duration,
-    /// Address space of one process, in bytes.
-    pub memory: Option<u64>,
-    /// Processes and threads.
-    pub processes: u64,
-    /// Bytes of one file.
-    pub file_size: Option<u64>,
-    /// Bytes in each of `/tmp`, `/home/build`, `/dev/shm`; less on a machine of which all three would take more than half the memory.
-    pub tmp: u64,
-    /// Bytes that the steps may print.
-    pub log: u64,
 }
 
 /// A run whose steps all ended with 0.

@@ -91,6 +91,7 @@ pub fn spec(build: &Path, script: &str) -> Spec {
             processes: 4096,
             file_size: None,
             tmp: 64 << 20,
+            outputs: 1 << 30,
             log: 1 << 30,
         },
     }
