@@ -86,7 +86,7 @@ pub(super) fn signatures<'b>(
     policy: &Policy,
     budget: Budget,
     notes: &mut Notes,
-) -> Found<Vec<Signed<'b>>> {
+) -> Found<Signatures<'b>> {
     let signers = policy.signers();
     let keys: Vec<PublicKey> = signers.iter().map(|signer| signer.key).collect();
     let envelopes: Vec<&Envelope> = found.all.iter().map(|(_, envelope)| *envelope).collect();
@@ -128,7 +128,17 @@ pub(super) fn signatures<'b>(
         }
     }
     let says = format!("envelopes by signers of the policy: {}, signers: {}", signed.len(), have.len());
-    Ok((signed, says))
+    let forged = broken.iter().find(vendor).map(|at| signers[*at].name.clone());
+    Ok((Signatures { signed, forged }, says))
+}
+
+/// What came of step 4.
+pub(super) struct Signatures<'b> {
+    /// The envelopes by signers of the policy.
+    pub signed: Vec<Signed<'b>>,
+    /// A vendor whose key an envelope names by which it does not verify. Where nothing is left of the vendor's, that is broken evidence and
+    /// not the lack of any.
+    pub forged: Option<String>,
 }
 
 /// Step 5.

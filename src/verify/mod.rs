@@ -148,9 +148,9 @@ fn steps(question: &Question<'_>, report: &mut Report) -> Result<Verified, Answe
     let envelopes = report.step(3, envelopes)?;
     let signed = evidence::signatures(&envelopes, &policy, Budget::FULL, &mut report.notes);
     let signed = report.step(4, signed)?;
-    let evidence = evidence::statements(&signed, &policy, &mut report.notes);
+    let evidence = evidence::statements(&signed.signed, &policy, &mut report.notes);
     let evidence = report.step(5, evidence)?;
-    let claims = roles_and_builders(&evidence, &policy, &mut report.notes);
+    let claims = roles_and_builders(&evidence, &policy, signed.forged.as_deref(), &mut report.notes);
     let claims = report.step(6, claims)?;
     let claims = report.step(7, release_identity(claims, question.expected))?;
     let trial = trial::best(question, &bundle, &policy, &evidence, &claims);
@@ -187,7 +187,12 @@ struct Claim<'e> {
 }
 
 /// Step 6.
-fn roles_and_builders<'e>(evidence: &'e Evidence, policy: &Policy, notes: &mut Notes) -> Found<Vec<Claim<'e>>> {
+fn roles_and_builders<'e>(
+    evidence: &'e Evidence,
+    policy: &Policy,
+    forged: Option<&str>,
+    notes: &mut Notes,
+) -> Found<Vec<Claim<'e>>> {
     let mut claims = Vec::new();
     let mut against = Vec::new();
     for said in &evidence.provenances {
@@ -203,6 +208,10 @@ fn roles_and_builders<'e>(evidence: &'e Evidence, policy: &Policy, notes: &mut N
         }
     }
     if claims.is_empty() {
+        if let Some(name) = forged {
+            let why = format!("an envelope names the key of {name} and its signature does not verify");
+            return Err((Answer::Broken, why));
+        }
         let why = against.into_iter().next();
         return Err((Answer::Refused, why.unwrap_or_else(|| "no vendor of the policy signed provenance".into())));
     }

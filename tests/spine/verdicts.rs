@@ -183,7 +183,7 @@ fn a_manifest_that_was_changed_after_signing() {
     project.put(BUNDLE, format!("{envelope}\n{rest}"));
     project.rebuild(&["--policy", "policy"]).fails(4, "does not verify");
     // The run record still is by the vendor, who is known to have signed something: step 6 is the first that fails.
-    project.verify(&["out/run"]).ends(3).last("no vendor of the policy signed provenance");
+    project.verify(&["out/run"]).ends(4).last("its signature does not verify");
     project.put(BUNDLE, format!("{envelope}\n"));
     project.verify(&["out/run"]).ends(4);
     // The order in which the fields stand is no difference.

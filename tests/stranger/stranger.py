@@ -184,12 +184,12 @@ def _verify(bundle, policy_bytes, files, options):
     except ValueError as error:
         raise Failed(2, USAGE, str(error)) from error
     envelopes, malformed = _envelopes(lines)
-    verified = _signatures(envelopes, malformed, policy)
+    verified, forged = _signatures(envelopes, malformed, policy)
     statements = _statements(verified)
     vendors = [(signer, each) for signer, each in statements
                if signer.vendor and each["type"] == PROVENANCE and each["builder"] in signer.builders and each["level"] in policy.levels]
     if not vendors:
-        raise Failed(6, REFUSED, "no provenance by a vendor's key and builder at an accepted level")
+        raise Failed(6, BROKEN if forged else REFUSED, "no provenance by a vendor's key and builder at an accepted level")
     vendors = [(signer, each) for signer, each in vendors
                if options.product in (None, each["release"]["product"]) and options.version in (None, each["release"]["version"])]
     if not vendors:
@@ -218,7 +218,7 @@ def _envelopes(lines):
 
 
 def _signatures(envelopes, malformed, policy):
-    """Pairs of a signer and a payload that verified. Step 4."""
+    """Pairs of a signer and a payload that verified, and whether a signature names a vendor's key and is not by it. Step 4."""
     verified, claimed = [], set()
     for envelope in envelopes:
         message, found = signed_bytes(envelope["payload"]), {}
@@ -234,7 +234,7 @@ def _signatures(envelopes, malformed, policy):
         raise Failed(4, BROKEN, "an envelope that names a vendor's key does not verify")
     if not vendors:
         raise Failed(4, BROKEN if malformed else REFUSED, "nothing is signed by a vendor's key of the policy")
-    return verified
+    return verified, bool(claimed)
 
 
 def _statements(verified):
