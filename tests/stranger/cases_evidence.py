@@ -30,6 +30,8 @@ def bundles():
     case("bundle/good-last-line-not-ended", "nothing: the last line may lack its line feed", 0, None, GOOD + b"\n" + REBUILD)
     case("bundle/good-order-reversed", "nothing: order means nothing", 0, None, [REBUILD, GOOD])
     case("bundle/good-run-record", "nothing: a run record is no provenance and does no harm", 0, None, [GOOD, line(VENDOR, run_record()), REBUILD])
+    case("bundle/forged-manifest", "the manifest's signature does not verify; the vendor's run record stands", 4, 6,
+         [line(VENDOR, V, signature=b"\1" * 64), line(VENDOR, run_record()), REBUILD])
     blob = compact({"_type": "urn:countersign:blob:v1", "mediaType": "text/vnd.countersign.tree.v1", "text": "countersign-tree v1 source\n"})
     case("bundle/good-blob", "nothing: a blob beside the envelopes", 0, None, [GOOD, blob, REBUILD])
     case("bundle/empty", "the bundle is empty", 4, 3, b"")
