@@ -225,11 +225,9 @@ fn policies_hold_for_signers_of_the_bundle_alone() {
     let text = project.text(BUNDLE);
     let (first, rest) = text.split_once('\n').unwrap();
     let mut envelope: Value = serde_json::from_str(first).unwrap();
-    project.put("sig", envelope["signatures"][0]["sig"].as_str().unwrap());
-    flip(&project.path("sig"));
-    let sig = String::from_utf8_lossy(&project.get("sig"))
-        .replace(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c), "A");
-    envelope["signatures"][0]["sig"] = sig.into();
+    let sig = envelope["signatures"][0]["sig"].as_str().unwrap();
+    let other = if sig.starts_with('A') { "B" } else { "A" };
+    envelope["signatures"][0]["sig"] = format!("{other}{}", &sig[1..]).into();
     let rest: Vec<&str> = rest.lines().skip(1).collect();
     project.put(BUNDLE, format!("{envelope}\n{}\n", rest.join("\n")));
     project.verify(&["out/run"]).ends(4).last("no: ");
