@@ -1,6 +1,6 @@
 //! The program as a whole: its exit codes, its documents, its manners on a terminal and in a pipe.
 
-use super::common::{BUNDLE, PROGRAM, Project, TINY, finish, flip};
+use super::common::{BUNDLE, PROGRAM, Project, TINY, finish};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
