@@ -60,15 +60,24 @@ macro_rules! digest {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                // One write: a listing holds millions of digests, and `{:02x}` for each byte costs more than the hashing.
+        impl $name {
+            /// Appends the lower-case hex.
+            pub fn print(&self, text: &mut String) {
+                // In one piece: a listing holds millions of digests, and `{:02x}` for each byte costs more than the hashing.
                 let mut hex = [0; $len * 2];
                 for (pair, byte) in hex.chunks_exact_mut(2).zip(&self.0) {
                     pair[0] = HEX[usize::from(byte >> 4)];
                     pair[1] = HEX[usize::from(byte & 15)];
                 }
-                f.write_str(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
+                text.extend(std::str::from_utf8(&hex));
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut text = String::with_capacity($len * 2);
+                self.print(&mut text);
+                f.write_str(&text)
             }
         }
 
@@ -112,6 +121,13 @@ digest!(
 digest!(
     /// SHA-256 of a build order ([`crate::statement`]).
     OrderDigest, 32, "build order");
+
+/// A listing's SHA-256 is its tree's digest.
+impl From<Sha256> for TreeDigest {
+    fn from(listing: Sha256) -> TreeDigest {
+        TreeDigest(listing.0)
+    }
+}
 
 /// What is known of the bytes of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

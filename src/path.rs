@@ -109,13 +109,19 @@ impl TreePath {
 
     /// The text form; see the module's table.
     pub fn escaped(&self) -> String {
+        let mut out = String::with_capacity(self.0.len());
+        self.escape_to(&mut out);
+        out
+    }
+
+    /// Appends the text form.
+    pub(crate) fn escape_to(&self, out: &mut String) {
         // Nearly every path is its own text.
         if let Ok(text) = std::str::from_utf8(&self.0)
-            && !text.contains(['\\', '\n', '\r'])
+            && !self.0.iter().any(|b| matches!(b, b'\\' | b'\n' | b'\r'))
         {
-            return text.to_owned();
+            return out.push_str(text);
         }
-        let mut out = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {
@@ -129,7 +135,6 @@ impl TreePath {
                 out.push_str(&format!("\\x{byte:02x}"));
             }
         }
-        out
     }
 
     /// The parts, outermost first; never empty.
@@ -145,7 +150,14 @@ impl TreePath {
 
     /// This path with one more part; the part is checked.
     pub fn join(&self, part: &[u8]) -> Result<TreePath, PathRefused> {
-        TreePath::from_bytes(&[&self.0, b"/".as_slice(), part].concat())
+        let whole = [&self.0, b"/".as_slice(), part].concat();
+        match part {
+            // A part is nearly always plain; then this path need not be looked at again.
+            [first, ..] if *first != b'.' && whole.len() <= MAX_PATH && !part.iter().any(|b| matches!(b, 0 | b'/')) => {
+                Ok(TreePath(whole.into()))
+            }
+            _ => TreePath::from_bytes(&whole),
+        }
     }
 
     /// The same path for the operating system, still relative.
@@ -182,6 +194,16 @@ mod tests {
         }
         for text in ["\\x41", "\\xFF", "\\xf", "\\t", "a\\", "a\nb", "\\xc3\\xa9"] {
             assert_eq!(TreePath::from_escaped(text), Err(PathRefused::Escape), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_joined_part_is_checked_as_the_whole_is() {
+        let long = vec![b'n'; MAX_PATH - 3];
+        for part in [&b"b"[..], b".b", b"..", b".", b"", b"b/c", b"b/../c", b"b\0", b"/", b"b/", &long, &long[1..]] {
+            let whole = [b"a/b/".as_slice(), part].concat();
+            let joined = TreePath::from_bytes(b"a/b").unwrap().join(part);
+            assert_eq!(joined, TreePath::from_bytes(&whole), "{part:?}");
         }
     }
 

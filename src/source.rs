@@ -12,7 +12,7 @@ use crate::archive::{self, ArchiveError, Member};
 use crate::digest::Wanted;
 use crate::fs::FsError;
 use crate::path::TreePath;
-use crate::scan::{self, Exclude, Options, Progress, ScanError, Scanned};
+use crate::scan::{self, Exclude, Listed, Options, Progress, ScanError, Scanned};
 use crate::tree::{Entry, Node, Tree, TreeKind};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -77,6 +77,24 @@ impl Source {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Hands its listing to `write`, piece by piece and in order; of a directory nothing is kept of what was handed over.
+    pub fn list(
+        &self,
+        exclude: &Exclude<'_>,
+        threads: NonZeroUsize,
+        write: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> Result<Listed, SourceError> {
+        if self.form == Form::Directory {
+            let options = Options { exclude, threads, ..Options::new(TreeKind::Source) };
+            return Ok(scan::list(&self.path, &options, write)?);
+        }
+        let scanned = self.scan(Wanted::default(), exclude, threads, None)?;
+        let fail = |err| SourceError::io("write the listing of", &self.path, err);
+        scanned.tree.pieces(&mut |piece| write(piece.as_bytes())).map_err(fail)?;
+        let (entries, folding) = (scanned.tree.entries().len(), scanned.tree.folding_names());
+        Ok(Listed { entries, folding, excluded: scanned.excluded })
     }
 
     /// Reads it as a source tree.

@@ -25,8 +25,8 @@
 
 use crate::digest::{self, Content, Sha256, TreeDigest};
 use crate::path::{PathRefused, TreePath};
-use std::collections::{HashMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Type bits of a mode, as `stat` gives them.
@@ -62,6 +62,20 @@ impl TreeKind {
 
     fn header(self) -> String {
         format!("countersign-tree v1 {}", self.word())
+    }
+
+    /// The listing's first line with its line feed.
+    pub(crate) fn first_line(self) -> String {
+        self.header() + "\n"
+    }
+
+    /// Permission bits as a listing has them.
+    fn file_perm(self, perm: u32) -> u32 {
+        match (self, perm & 0o100) {
+            (TreeKind::Source, 0) => 0o644,
+            (TreeKind::Source, _) => 0o755,
+            _ => perm,
+        }
     }
 }
 
@@ -167,7 +181,7 @@ impl Tree {
             entries.retain(|e| !(matches!(e.node, Node::Dir { .. }) && parents.contains(&e.path)));
             for entry in &mut entries {
                 match &mut entry.node {
-                    Node::File { perm, .. } => *perm = if *perm & 0o100 != 0 { 0o755 } else { 0o644 },
+                    Node::File { perm, .. } => *perm = kind.file_perm(*perm),
                     Node::Dir { perm } => *perm = 0o755,
                     Node::Link { .. } | Node::Closed { .. } => {}
                 }
@@ -175,7 +189,7 @@ impl Tree {
         }
         let tree = Tree { kind, entries };
         if kind == TreeKind::Output
-            && let Some((a, b)) = tree.folding_names().into_iter().next()
+            && let Some((a, b)) = tree.folded_entries()
         {
             return Err(TreeError::Folds(a, b));
         }
@@ -197,23 +211,44 @@ impl Tree {
         self.entries
     }
 
-    /// Pairs of paths that differ only in case or Unicode form, as some file systems do not tell them apart.
+    /// Pairs of names in one directory that differ only in case or Unicode form, as some file systems do not tell them apart; sorted.
+    /// Directories count whether or not they have a line.
     pub fn folding_names(&self) -> Vec<(TreePath, TreePath)> {
-        let mut seen: HashMap<String, &TreePath> = HashMap::new();
-        let mut pairs = Vec::new();
+        let mut names: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+        let mut last: &[u8] = b"";
         for entry in &self.entries {
-            let Ok(text) = std::str::from_utf8(entry.path.as_bytes()) else { continue };
-            // ASCII lower case is its own folding: nothing to compare, but something to compare with.
-            let folded: String = if text.is_ascii() {
-                text.to_ascii_lowercase()
-            } else {
-                text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
-            };
-            if let Some(first) = seen.insert(folded, &entry.path) {
-                pairs.push((first.clone(), entry.path.clone()));
+            let mut path = entry.path.as_bytes();
+            // Up to where it parts from the entry before it.
+            loop {
+                let (dir, name) = match path.iter().rposition(|b| *b == b'/') {
+                    Some(cut) => (&path[..cut], &path[cut + 1..]),
+                    None => (&path[..0], path),
+                };
+                names.entry(dir).or_default().push(name);
+                if dir.is_empty() || (last.starts_with(dir) && last.get(dir.len()) == Some(&b'/')) {
+                    break;
+                }
+                path = dir;
             }
+            last = entry.path.as_bytes();
         }
+        let path = |dir: &[u8], name: &[u8]| match dir {
+            b"" => TreePath::from_bytes(name).ok(),
+            dir => TreePath::from_bytes(&[dir, b"/", name].concat()).ok(),
+        };
+        let pairs = names.into_iter().flat_map(|(dir, names)| {
+            let pairs = folding(names.into_iter());
+            pairs.into_iter().filter_map(move |(a, b)| path(dir, a).zip(path(dir, b)))
+        });
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_unstable();
         pairs
+    }
+
+    /// The first pair of entries whose whole paths differ only in case or Unicode form.
+    fn folded_entries(&self) -> Option<(TreePath, TreePath)> {
+        let (a, b) = folding(self.entries.iter().map(|entry| entry.path.as_bytes())).into_iter().next()?;
+        TreePath::from_bytes(a).ok().zip(TreePath::from_bytes(b).ok())
     }
 
     /// The lines of the listing.
@@ -223,27 +258,100 @@ impl Tree {
 
     /// The listing.
     pub fn listing(&self) -> String {
-        let mut text = self.kind.header();
-        text.push('\n');
-        for line in self.lines() {
-            let _ = writeln!(text, "{line}");
-        }
+        let mut text = self.kind.first_line();
+        self.entries.iter().for_each(|entry| entry.print(self.kind, &mut text));
         text
+    }
+
+    /// Hands out the listing line by line.
+    pub fn pieces<E>(&self, write: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        let mut text = self.kind.first_line();
+        for entry in &self.entries {
+            write(&text)?;
+            text.clear();
+            entry.print(self.kind, &mut text);
+        }
+        write(&text)
     }
 
     /// SHA-256 of the listing, without holding it whole.
     pub fn digest(&self) -> TreeDigest {
         let mut hasher = digest::Sha256Hasher::default();
-        hasher.update(self.kind.header().as_bytes());
-        hasher.update(b"\n");
-        let mut text = String::new();
-        for line in self.lines() {
-            text.clear();
-            let _ = writeln!(text, "{line}");
-            hasher.update(text.as_bytes());
-        }
-        TreeDigest::from_bytes(*hasher.finish().as_bytes())
+        let Ok(()) = self.pieces(&mut |piece| {
+            hasher.update(piece.as_bytes());
+            Ok::<_, std::convert::Infallible>(())
+        });
+        hasher.finish().into()
     }
+}
+
+impl Entry {
+    /// Appends its line to the listing of a tree of this kind.
+    pub(crate) fn print(&self, kind: TreeKind, text: &mut String) {
+        let (mode, size, sha256) = self.node.fields(kind);
+        print_line(mode, size, sha256.as_ref(), &self.path, text);
+    }
+}
+
+impl Node {
+    fn fields(&self, kind: TreeKind) -> (u32, u64, Option<Sha256>) {
+        match self {
+            Node::File { perm, content } => (FILE | kind.file_perm(*perm), content.size, Some(content.sha256)),
+            Node::Link { target } => (LINK, target.len() as u64, Some(digest::sha256(target))),
+            Node::Dir { .. } if kind == TreeKind::Source => (DIR, 0, None),
+            Node::Dir { perm } => (DIR | perm, 0, None),
+            Node::Closed { mode } => (*mode, 0, None),
+        }
+    }
+}
+
+/// Not by `write!`: there are millions of them.
+fn print_line(mode: u32, size: u64, sha256: Option<&Sha256>, path: &TreePath, text: &mut String) {
+    text.extend((0..6).rev().map(|digit| char::from(b'0' + (mode >> (3 * digit) & 7) as u8)));
+    text.push(' ');
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = size;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend(digits[at..].iter().copied().map(char::from));
+    text.push(' ');
+    match sha256 {
+        Some(sha256) => sha256.print(text),
+        None => text.push('-'),
+    }
+    text.push(' ');
+    path.escape_to(text);
+    text.push('\n');
+}
+
+/// Pairs of names, each with the one like it before it, that differ only in case or Unicode form. What is not UTF-8 is like nothing.
+pub(crate) fn folding<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -> Vec<(&'n [u8], &'n [u8])> {
+    // Lower-case ASCII is its own folding, and so are most trees.
+    if names.clone().all(|name| name.iter().all(|b| b.is_ascii() && !b.is_ascii_uppercase())) {
+        return Vec::new();
+    }
+    let mut seen: HashMap<String, &[u8]> = HashMap::new();
+    let mut pairs = Vec::new();
+    for name in names {
+        let Ok(text) = std::str::from_utf8(name) else { continue };
+        let folded: String = match text.is_ascii() {
+            true => text.to_ascii_lowercase(),
+            false => text.nfkc().flat_map(char::to_lowercase).nfkc().collect(),
+        };
+        if let Some(first) = seen.insert(folded, name)
+            && first != name
+        {
+            pairs.push((first, name));
+        }
+    }
+    pairs
 }
 
 /// One line of a listing.
@@ -261,25 +369,16 @@ pub struct Line {
 
 impl Line {
     fn of(kind: TreeKind, entry: &Entry) -> Line {
-        let (mode, size, sha256) = match &entry.node {
-            Node::File { perm, content } => (FILE | perm, content.size, Some(content.sha256)),
-            Node::Link { target } => (LINK, target.len() as u64, Some(digest::sha256(target))),
-            Node::Dir { .. } if kind == TreeKind::Source => (DIR, 0, None),
-            Node::Dir { perm } => (DIR | perm, 0, None),
-            Node::Closed { mode } => (*mode, 0, None),
-        };
+        let (mode, size, sha256) = entry.node.fields(kind);
         Line { mode, size, sha256, path: entry.path.clone() }
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06o} {} ", self.mode, self.size)?;
-        match &self.sha256 {
-            Some(sha256) => write!(f, "{sha256}")?,
-            None => f.write_str("-")?,
-        }
-        write!(f, " {}", self.path)
+        let mut text = String::new();
+        print_line(self.mode, self.size, self.sha256.as_ref(), &self.path, &mut text);
+        f.write_str(text.trim_end_matches('\n'))
     }
 }
 

@@ -181,7 +181,8 @@ fn what_cannot_be_read_is_an_error() {
     set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     // The program itself may lie where only root can go: a copy that everybody can run.
     let program = dir.path().join("program");
-    std::fs::copy(env!("CARGO_BIN_EXE_countersign"), &program).unwrap();
+    // Not by this process: what another test starts meanwhile would hold the file open for writing, and it could not be run.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_countersign")).arg(&program).status().unwrap().success());
     set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let as_nobody = || {
         let mut command = Command::new(&program);

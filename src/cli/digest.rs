@@ -3,16 +3,16 @@
 use super::exit::{Exit, Failure};
 use super::ui;
 use crate::archive::ArchiveError;
-use crate::digest::{TreeDigest, Wanted};
+use crate::digest::{Sha1, Sha256Hasher, TreeDigest, Wanted};
 use crate::git;
 use crate::glob::Glob;
 use crate::path::TreePath;
-use crate::scan::{self, ScanError, Scanned};
+use crate::scan::{self, Listed, ScanError};
 use crate::source::{Source, SourceError};
-use crate::tree::Tree;
-use std::io::IsTerminal as _;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use tempfile::SpooledTempFile;
 
 /// Print the digest of a file, a directory or an archive
 #[derive(Debug, clap::Args)]
@@ -73,30 +73,46 @@ fn file(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
+/// What there is to say of a tree.
+struct Told {
+    digest: TreeDigest,
+    listed: Listed,
+    /// When they were asked for.
+    git: Option<(Sha1, Sha1)>,
+}
+
 fn tree(args: &Args) -> Result<Exit, Failure> {
     let exclude = excluding(&args.exclude)?;
-    let wanted = if args.git { Wanted::SOURCE } else { Wanted::default() };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let scanned = Source::open(&args.path, args.strip)
-        .and_then(|source| source.scan(wanted, &exclude, threads, None))
-        .map_err(source_refused)?;
-    // Both look at every path of the tree; neither waits for the other.
-    let (digest, folding) = std::thread::scope(|scope| {
-        let folding = scope.spawn(|| scanned.tree.folding_names());
-        (scanned.tree.digest(), folding.join())
-    });
-    let folding = folding.map_err(|_| Failure::new(Exit::Internal, "a thread panicked"))?;
-    notes(&scanned.excluded, args.exclude.is_empty(), &folding);
+    let source = Source::open(&args.path, args.strip).map_err(source_refused)?;
+    let mut listing = args.listing.then(|| SpooledTempFile::new(SPOOLED));
+    let told = if args.git {
+        let scanned = source.scan(Wanted::SOURCE, &exclude, threads, None).map_err(source_refused)?;
+        let fail = |err| Failure::new(Exit::Internal, err);
+        let tree = &scanned.tree;
+        Told {
+            digest: tree.digest(),
+            git: Some((git::tree_id(tree).map_err(fail)?, git::swhid(tree).map_err(fail)?)),
+            listed: Listed { entries: tree.entries().len(), folding: tree.folding_names(), excluded: scanned.excluded },
+        }
+    } else {
+        let mut hasher = Sha256Hasher::default();
+        let listed = source.list(&exclude, threads, &mut |piece| {
+            hasher.update(piece);
+            listing.as_mut().map_or(Ok(()), |listing| listing.write_all(piece))
+        });
+        Told { listed: listed.map_err(source_refused)?, digest: hasher.finish().into(), git: None }
+    };
+    notes(&told.listed.excluded, args.exclude.is_empty(), &told.listed.folding);
     if args.json {
-        return json(args, &scanned, digest, &folding);
+        return json(&told, listing);
     }
-    if args.listing {
-        listing(&scanned.tree);
-        return Ok(Exit::Yes);
+    if let Some(listing) = listing {
+        return print(listing);
     }
-    let mut text = format!("sha256:{digest}\n");
-    if let Some((git, swhid)) = git_ids(args, &scanned.tree)? {
-        text += &format!("gitTree:{git}\nswhid:{swhid}\n");
+    let mut text = format!("sha256:{}\n", told.digest);
+    if let Some((git, swhid)) = &told.git {
+        text += &format!("gitTree:{git}\nswhid:{SWHID}{swhid}\n");
     }
     ui::data(&text);
     Ok(Exit::Yes)
@@ -136,45 +152,56 @@ fn notes(excluded: &[TreePath], by_default: bool, folding: &[(TreePath, TreePath
 const SHOWN: usize = 20;
 const SCHEMA: &str = "urn:countersign:schema:digest:v1";
 
-fn listing(tree: &Tree) {
-    let text = tree.listing();
-    if !std::io::stdout().is_terminal() {
-        // The bytes that the digest is of.
-        return ui::data(&text);
+/// What the identifier of a directory begins with.
+const SWHID: &str = "swh:1:dir:";
+/// Bytes of a listing that are held in memory; a longer one waits in a temporary file. It is not printed as it is made: after an error
+/// there would be a part of a listing that looks like one.
+const SPOOLED: usize = 4 << 20;
+
+fn print(mut listing: SpooledTempFile) -> Result<Exit, Failure> {
+    let fail = |err| Failure::new(Exit::CouldNotTell, format!("cannot read the listing back: {err}"));
+    listing.rewind().map_err(fail)?;
+    let terminal = std::io::stdout().is_terminal();
+    let mut listing = BufReader::with_capacity(1 << 16, listing);
+    loop {
+        if !terminal {
+            // The bytes that the digest is of.
+            let piece = listing.fill_buf().map_err(fail)?;
+            if piece.is_empty() {
+                return Ok(Exit::Yes);
+            }
+            ui::data_bytes(piece);
+            let length = piece.len();
+            listing.consume(length);
+            continue;
+        }
+        let mut line = String::new();
+        if listing.read_line(&mut line).map_err(fail)? == 0 {
+            return Ok(Exit::Yes);
+        }
+        ui::data(&(ui::escape(line.trim_end_matches('\n')) + "\n"));
     }
-    let mut shown = String::with_capacity(text.len());
-    for line in text.lines() {
-        shown += &ui::escape(line);
-        shown.push('\n');
-    }
-    ui::data(&shown);
 }
 
-/// `None` when they were not asked for.
-fn git_ids(args: &Args, tree: &Tree) -> Result<Option<(String, String)>, Failure> {
-    if !args.git {
-        return Ok(None);
-    }
-    let fail = |err| Failure::new(Exit::Internal, err);
-    Ok(Some((git::tree_id(tree).map_err(fail)?.to_string(), format!("swh:1:dir:{}", git::swhid(tree).map_err(fail)?))))
-}
-
-fn json(args: &Args, scanned: &Scanned, digest: TreeDigest, folding: &[(TreePath, TreePath)]) -> Result<Exit, Failure> {
-    let tree = &scanned.tree;
+fn json(told: &Told, listing: Option<SpooledTempFile>) -> Result<Exit, Failure> {
+    let listed = &told.listed;
     let escaped = |paths: &[TreePath]| paths.iter().map(TreePath::escaped).collect::<Vec<_>>();
-    let folding: Vec<_> = folding.iter().map(|(a, b)| [a.escaped(), b.escaped()]).collect();
+    let folding: Vec<_> = listed.folding.iter().map(|(a, b)| [a.escaped(), b.escaped()]).collect();
     let mut body = serde_json::json!({
-        "sha256": digest,
-        "entries": tree.entries().len(),
-        "excluded": escaped(&scanned.excluded),
+        "sha256": told.digest,
+        "entries": listed.entries,
+        "excluded": escaped(&listed.excluded),
         "foldingNames": folding,
     });
-    if let Some((git, swhid)) = git_ids(args, tree)? {
-        body["gitTree"] = git.into();
-        body["swhid"] = swhid.into();
+    if let Some((git, swhid)) = &told.git {
+        body["gitTree"] = git.to_string().into();
+        body["swhid"] = format!("{SWHID}{swhid}").into();
     }
-    if args.listing {
-        body["listing"] = tree.listing().into();
+    if let Some(mut listing) = listing {
+        let mut text = String::new();
+        let read = listing.rewind().and_then(|()| listing.read_to_string(&mut text));
+        read.map_err(|err| Failure::new(Exit::CouldNotTell, format!("cannot read the listing back: {err}")))?;
+        body["listing"] = text.into();
     }
     ui::document(&serde_json::json!({ "schema": SCHEMA, "tree": body }));
     Ok(Exit::Yes)

@@ -155,16 +155,81 @@ struct Stamps {
 struct Found {
     entry: Entry,
     stamp: Stamp,
+    /// Has a line in the listing: all but a source's directories that hold something.
+    listed: bool,
 }
+
+/// Where what was found goes, in the order of the listing.
+struct Sink<'s, R> {
+    /// Called by any thread.
+    prepare: &'s (dyn Fn(Vec<Found>) -> R + Sync),
+    /// Given what `prepare` made, in order.
+    take: &'s mut (dyn FnMut(R) -> Result<(), ScanError> + Send),
+}
+
+/// What is known at the end of a walk.
+struct Ended {
+    /// The stamp of the root itself.
+    base: Stamp,
+    excluded: Vec<TreePath>,
+    folding: Vec<(TreePath, TreePath)>,
+}
+
+#[cfg(unix)]
+use walk::root as walk_root;
+
+#[cfg(not(unix))]
+use plain::root as walk_root;
 
 /// Reads the directory `root` (which may be a link: the user named it) as a tree.
 pub fn tree(root: &Path, options: &Options<'_>) -> Result<Scanned, ScanError> {
     let stamper = Stamper::default();
-    #[cfg(unix)]
-    let walked = walk::root(root, options, &stamper)?;
-    #[cfg(not(unix))]
-    let walked = plain::root(root, options, &stamper)?;
-    assemble(options.kind, walked.found, walked.excluded, root.to_owned(), Some(walked.base), stamper)
+    let mut found = Vec::new();
+    let mut sink = Sink { prepare: &|found| found, take: &mut |more| Ok(found.extend(more)) };
+    let ended = walk_root(root, options, &stamper, &mut sink)?;
+    assemble(options.kind, found, ended.excluded, root.to_owned(), Some(ended.base), stamper)
+}
+
+/// What is known of a directory whose listing was written out.
+#[derive(Debug)]
+pub struct Listed {
+    /// Lines but the first.
+    pub entries: usize,
+    /// What was left out, top-most paths only, sorted.
+    pub excluded: Vec<TreePath>,
+    /// As [`Tree::folding_names`] gives them.
+    pub folding: Vec<(TreePath, TreePath)>,
+}
+
+/// Hands the listing of the directory `root` to `write`, piece by piece and in order, while it is read. Nothing is kept of what was
+/// handed over, so memory is bounded by the largest directory, whatever the size of the tree. After an error the pieces are no listing.
+/// An error of `write` is reported as one of `root`.
+pub fn list(
+    root: &Path,
+    options: &Options<'_>,
+    write: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+) -> Result<Listed, ScanError> {
+    let kind = options.kind;
+    let prepare = |found: Vec<Found>| {
+        let (mut text, mut entries) = (String::with_capacity(128 * found.len()), 0);
+        for found in found.iter().filter(|found| found.listed) {
+            found.entry.print(kind, &mut text);
+            entries += 1;
+        }
+        (text, entries)
+    };
+    let mut entries = 0;
+    let mut put = |text: &str| write(text.as_bytes()).map_err(|err| ScanError::io("write the listing of", root, err));
+    put(&kind.first_line())?;
+    let mut take = |(text, more): (String, usize)| {
+        entries += more;
+        put(&text)
+    };
+    let ended = walk_root(root, options, &Stamper::default(), &mut Sink { prepare: &prepare, take: &mut take })?;
+    let (mut excluded, mut folding) = (ended.excluded, ended.folding);
+    excluded.sort_unstable();
+    folding.sort_unstable();
+    Ok(Listed { entries, excluded, folding })
 }
 
 /// Reads absolute `roots` as an environment: paths are without the leading `/`; a root may be a file, a directory or a link, or absent.
@@ -189,14 +254,15 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, 
             continue;
         }
         let shown = Path::new("/").join(path.to_os());
-        match walk::named(&shown, &path, &options, &stamper)? {
+        let before = found.len();
+        let mut sink = Sink { prepare: &|found| found, take: &mut |more| Ok(found.extend(more)) };
+        match walk::named(&shown, &path, &options, &stamper, &mut sink)? {
             None => absent.push(shown),
-            Some(walked) => {
-                if walked.found.iter().any(|f| f.entry.path == path && matches!(f.entry.node, Node::Dir { .. })) {
+            Some(ended) => {
+                if found.get(before).is_some_and(|first: &Found| matches!(first.entry.node, Node::Dir { .. })) {
                     inside = Some(path);
                 }
-                found.extend(walked.found);
-                excluded.extend(walked.excluded);
+                excluded.extend(ended.excluded);
             }
         }
     }
@@ -276,17 +342,19 @@ fn assemble(
     if found.len() > MAX_ENTRIES {
         return Err(TreeError::TooMany.into());
     }
-    // The stable sort, which makes use of the runs that the threads have sorted.
+    // Sorted already, but for the roots of an environment among one another.
     found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     let mut leaves = Vec::new();
     let mut dirs = Vec::new();
     let mut entries = Vec::with_capacity(found.len());
-    for Found { entry, stamp } in found {
+    for Found { entry, stamp, listed } in found {
         match entry.node {
             Node::Dir { .. } => dirs.push((entry.path.clone(), stamp)),
             _ => leaves.push(stamp.whole),
         }
-        entries.push(entry);
+        if listed {
+            entries.push(entry);
+        }
     }
     leaves.shrink_to_fit();
     excluded.sort_unstable();

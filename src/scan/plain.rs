@@ -1,23 +1,24 @@
 //! The walk where `openat` is not to be had: one thread, paths instead of descriptors.
 
-use super::stamp::{Stamp, Stamper};
-use super::{Found, Options, ScanError};
+use super::stamp::Stamper;
+use super::{Ended, Found, Options, ScanError, Sink};
 use crate::path::TreePath;
-use crate::tree::{Entry, MAX_ENTRIES, Node, TreeError};
+use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+use std::collections::HashSet;
 use std::path::Path;
 
-pub(super) struct Walked {
-    pub found: Vec<Found>,
-    pub excluded: Vec<TreePath>,
-    pub base: Stamp,
-}
-
-pub(super) fn root(shown: &Path, options: &Options<'_>, stamper: &Stamper) -> Result<Walked, ScanError> {
-    let meta = std::fs::metadata(shown).map_err(|err| ScanError::io("read", shown, err))?;
-    if !meta.is_dir() {
-        return Err(ScanError::Kind { path: shown.to_owned(), kind: crate::fs::kind_of(&meta.file_type()) });
+pub(super) fn root<R: Send>(
+    shown: &Path,
+    options: &Options<'_>,
+    stamper: &Stamper,
+    sink: &mut Sink<'_, R>,
+) -> Result<Ended, ScanError> {
+    let base = std::fs::metadata(shown).map_err(|err| ScanError::io("read", shown, err))?;
+    if !base.is_dir() {
+        return Err(ScanError::Kind { path: shown.to_owned(), kind: crate::fs::kind_of(&base.file_type()) });
     }
-    let mut walked = Walked { found: Vec::new(), excluded: Vec::new(), base: stamper.meta(&meta) };
+    let mut found: Vec<Found> = Vec::new();
+    let mut excluded = Vec::new();
     let mut lengths = 0u64;
     let mut walk = walkdir::WalkDir::new(shown).min_depth(1).follow_links(false).max_open(8).into_iter();
     while let Some(item) = walk.next() {
@@ -31,7 +32,7 @@ pub(super) fn root(shown: &Path, options: &Options<'_>, stamper: &Stamper) -> Re
             .map_err(|why| ScanError::Path { path: item.path().to_owned(), why })?;
         let kind = item.file_type();
         if (options.exclude)(&path, kind.is_dir()) {
-            walked.excluded.push(path);
+            excluded.push(path);
             if kind.is_dir() {
                 walk.skip_current_dir();
             }
@@ -45,7 +46,7 @@ pub(super) fn root(shown: &Path, options: &Options<'_>, stamper: &Stamper) -> Re
                 return Err(too_much(options.most.bytes, "bytes"));
             }
         }
-        if walked.found.len() >= options.most.entries {
+        if found.len() >= options.most.entries {
             return Err(too_much(options.most.entries as u64, "entries"));
         }
         let node = if kind.is_dir() {
@@ -58,10 +59,20 @@ pub(super) fn root(shown: &Path, options: &Options<'_>, stamper: &Stamper) -> Re
         } else {
             return Err(ScanError::Kind { path: item.path().to_owned(), kind: crate::fs::kind_of(&kind) });
         };
-        if walked.found.len() >= MAX_ENTRIES {
+        if found.len() >= MAX_ENTRIES {
             return Err(TreeError::TooMany.into());
         }
-        walked.found.push(Found { entry: Entry { path, node }, stamp: stamper.meta(&meta) });
+        found.push(Found { entry: Entry { path, node }, stamp: stamper.meta(&meta), listed: true });
     }
-    Ok(walked)
+    if options.kind == TreeKind::Source {
+        let holding: HashSet<_> = found.iter().filter_map(|found| found.entry.path.parent()).collect();
+        for found in &mut found {
+            found.listed = !holding.contains(&found.entry.path);
+        }
+    }
+    found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    let entries = found.iter().map(|found| found.entry.clone()).collect();
+    let folding = Tree::new(TreeKind::Source, entries)?.folding_names();
+    (sink.take)((sink.prepare)(found))?;
+    Ok(Ended { base: stamper.meta(&base), excluded, folding })
 }

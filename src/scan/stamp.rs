@@ -15,6 +15,14 @@ pub(super) struct Stamp {
     pub whole: u64,
 }
 
+/// Whether two looks at an open file see the same: nobody wrote between them.
+#[cfg(unix)]
+pub(super) fn same(a: &rustix::fs::Stat, b: &rustix::fs::Stat) -> bool {
+    let place = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino, stat.st_mode, stat.st_size);
+    let times = |stat: &rustix::fs::Stat| (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+    place(a) == place(b) && times(a) == times(b)
+}
+
 /// Makes stamps that can be compared with one another, not with those of another run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stamper(RandomState);

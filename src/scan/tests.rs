@@ -253,7 +253,9 @@ fn what_may_not_be_opened_is_closed_in_an_environment() {
     }
     mode(dir.path(), 0o755);
     let program = dir.path().join("test");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Not by this process: what another test starts meanwhile would hold the file open for writing, and it could not be run.
+    let cp = std::process::Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(cp.unwrap().success());
     mode(&program, 0o755);
     let name = "scan::tests::what_may_not_be_opened_is_closed_in_an_environment";
     let mut again = std::process::Command::new(&program);
@@ -265,4 +267,86 @@ fn what_may_not_be_opened_is_closed_in_an_environment() {
     crate::source::remove_tree(&top).unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn the_listing_that_is_written_as_it_is_read_is_that_of_the_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    // `a` stands before, what is in it after names that begin with `a` and sort before `a/`.
+    for name in [
+        "a/x",
+        "a/b/c",
+        "a-x/y",
+        "a-/z",
+        "a.c",
+        "a0",
+        "a/b.c",
+        "a/b-/d",
+        "a!/e",
+        "B/f",
+        "b/f",
+        "A.C",
+        "é/g",
+        "e\u{301}/g",
+    ] {
+        create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        write(root.join(name), name).unwrap();
+    }
+    create_dir_all(root.join("hollow/only/this")).unwrap();
+    create_dir_all(root.join("skipped/.git")).unwrap();
+    symlink("a", root.join("a.link")).unwrap();
+    // More directories that wait for `a/` than descriptors are kept for, and more deep ones.
+    for i in 0..100 {
+        write(root.join("a-x").join("n".repeat(i + 1)), "").unwrap();
+        create_dir_all(root.join("w").join(format!("d{}", "-".repeat(i)))).unwrap();
+        write(root.join("w").join(format!("d{}", "-".repeat(i))).join("f"), format!("{i}")).unwrap();
+        let deep = root.join(["deep"; 100][..=i].join("/"));
+        create_dir_all(&deep).unwrap();
+        write(deep.join("zz"), format!("{i}")).unwrap();
+    }
+    let exclude = |path: &TreePath, _: bool| path.as_bytes().ends_with(b".git");
+    for kind in [TreeKind::Source, TreeKind::Environment] {
+        for threads in [1, 4] {
+            let threads = NonZeroUsize::new(threads).unwrap();
+            let options = Options { threads, exclude: &exclude, ..Options::new(kind) };
+            let scanned = tree(root, &options).unwrap();
+            let mut text = Vec::new();
+            let listed = list(root, &options, &mut |piece| Ok(text.extend_from_slice(piece))).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert_eq!(text, scanned.tree.listing());
+            assert_eq!(crate::tree::Listing::parse(&text).unwrap().lines.len(), listed.entries);
+            assert_eq!(scanned.changed().unwrap(), None);
+            let names = |paths: &[TreePath]| paths.iter().map(|p| p.escaped()).collect::<Vec<_>>();
+            assert_eq!(names(&listed.excluded), ["skipped/.git"]);
+            assert_eq!(listed.folding, scanned.tree.folding_names());
+            let pairs: Vec<_> = listed.folding.iter().map(|(a, b)| [a.escaped(), b.escaped()]).collect();
+            assert_eq!(pairs, [["A.C", "a.c"], ["B", "b"], ["e\u{301}", "é"]]);
+        }
+    }
+    let stopped = list(root, &Options::new(TreeKind::Source), &mut |_| Err(std::io::Error::other("no more")));
+    assert!(stopped.unwrap_err().to_string().contains("no more"));
+}
+
+#[test]
+fn a_directory_that_is_another_one_when_it_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    // The last file of each comes after what is below it: then the directory is opened again, if it is deep.
+    let deep = |n: usize| root.join(["d"; 60][..n].join("/"));
+    create_dir_all(deep(60)).unwrap();
+    let fill = || (1..61).for_each(|n| write(deep(n).join("z"), "").unwrap());
+    fill();
+    assert!(scan(root).is_ok());
+    let exclude = |path: &TreePath, _: bool| {
+        // While the lowest is read, those above it that are not kept open are replaced by their like.
+        if path.parts().count() == 61 {
+            std::fs::rename(deep(40), root.join("aside")).unwrap();
+            create_dir_all(deep(60)).unwrap();
+            fill();
+        }
+        false
+    };
+    let got = tree(root, &Options { exclude: &exclude, ..Options::new(TreeKind::Source) });
+    assert!(matches!(&got, Err(ScanError::Changed(path)) if *path == deep(59)), "{got:?}");
 }

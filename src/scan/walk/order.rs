@@ -1,0 +1,252 @@
+//! A directory's entries in the order of a listing, by the raw bytes of their paths, without holding more than the names of the
+//! directories between the root and the place where the walk is.
+//!
+//! Below the directory `a` all paths begin with `a/`, and that sorts after `a-x` and `a.c`. So a directory stands twice among its
+//! siblings: as `a`, where its own line goes, and as `a/`, where what is in it goes.
+
+use super::super::stamp::Stamp;
+use super::super::{Found, ScanError, beneath};
+use super::{Opened, Walk, word};
+use crate::path::TreePath;
+use crate::tree::{self, Entry, Node, TreeKind};
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+/// Steps that are done by one thread in one go.
+const BATCH: usize = 64;
+/// Directories whose descriptors the steps of one batch may keep open.
+const BATCH_DIRECTORIES: usize = 4;
+/// Directories above the one that is walked whose descriptors are kept; the others are opened again when it is their turn.
+const KEPT: usize = 32;
+/// The same for directories that wait for the siblings that sort between `a` and `a/`.
+const KEPT_PENDING: usize = 4;
+
+/// Something to read.
+pub(super) enum Step {
+    /// A directory, or what is closed: nothing more to do.
+    Found(Found),
+    /// Anything else.
+    Leaf { dir: Arc<Opened>, path: TreePath, kind: FileType },
+}
+
+/// The walk, and where it is.
+pub(super) struct Order<'w, 'a> {
+    walk: &'w Walk<'a>,
+    /// The line of the root itself, in an environment.
+    first: Option<Found>,
+    stack: Vec<Level>,
+    pub excluded: Vec<TreePath>,
+    pub folding: Vec<(TreePath, TreePath)>,
+}
+
+/// A directory, and how far the walk has come in it.
+struct Level {
+    dir: Option<Arc<Opened>>,
+    path: Option<TreePath>,
+    stamp: Stamp,
+    /// The names one after another; a directory's ends with `/`.
+    names: Vec<u8>,
+    /// Sorted.
+    children: Vec<Child>,
+    next: usize,
+    /// Directories that were opened at `a` and wait for `a/`, with the place of their names.
+    pending: Vec<(usize, Level)>,
+}
+
+#[derive(Clone, Copy)]
+struct Child {
+    at: usize,
+    len: u16,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Leaf(FileType),
+    Directory,
+    Inside,
+}
+
+impl<'w, 'a> Order<'w, 'a> {
+    /// Begins at the walk's base.
+    pub fn new(walk: &'w Walk<'a>) -> Result<Self, ScanError> {
+        let mut order = Order { walk, first: None, stack: Vec::new(), excluded: Vec::new(), folding: Vec::new() };
+        let (found, level) = order.open(walk.prefix.cloned())?;
+        order.first = found;
+        order.stack.extend(level);
+        Ok(order)
+    }
+
+    /// The next steps, in order; `None` after the last.
+    pub fn batch(&mut self) -> Result<Option<Vec<Step>>, ScanError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut directories = 0;
+        let mut last = std::ptr::null();
+        while batch.len() < BATCH && directories < BATCH_DIRECTORIES {
+            let Some(step) = self.step()? else { break };
+            if let Step::Leaf { dir, .. } = &step
+                && Arc::as_ptr(dir) != last
+            {
+                last = Arc::as_ptr(dir);
+                directories += 1;
+            }
+            batch.push(step);
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+
+    fn step(&mut self) -> Result<Option<Step>, ScanError> {
+        if let Some(found) = self.first.take() {
+            return Ok(Some(Step::Found(found)));
+        }
+        loop {
+            let Some(level) = self.stack.last_mut() else { return Ok(None) };
+            let Some(&child) = level.children.get(level.next) else {
+                self.stack.pop();
+                continue;
+            };
+            level.next += 1;
+            let name = &level.names[child.at..child.at + usize::from(child.len)];
+            match child.what {
+                What::Leaf(kind) => {
+                    let path = self.walk.path(&level.path, name)?;
+                    return Ok(Some(Step::Leaf { dir: level.opened(self.walk)?, path, kind }));
+                }
+                What::Directory => {
+                    let path = self.walk.path(&level.path, name)?;
+                    let (found, below) = self.open(Some(path))?;
+                    if let (Some(level), Some(mut below)) = (self.stack.last_mut(), below) {
+                        if level.pending.len() >= KEPT_PENDING {
+                            below.dir = None;
+                        }
+                        level.pending.push((child.at, below));
+                    }
+                    if let Some(found) = found {
+                        return Ok(Some(Step::Found(found)));
+                    }
+                }
+                // Not there when it is closed, or nothing is in it.
+                What::Inside => {
+                    if let Some(at) = level.pending.iter().position(|(at, _)| *at == child.at) {
+                        let below = level.pending.swap_remove(at).1;
+                        if self.stack.len() > KEPT
+                            && let Some(level) = self.stack.last_mut()
+                        {
+                            level.dir = None;
+                        }
+                        self.stack.push(below);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The directory's own entry, unless it is the root of a tree, and what is in it, if anything is.
+    fn open(&mut self, path: Option<TreePath>) -> Result<(Option<Found>, Option<Level>), ScanError> {
+        let walk = self.walk;
+        let closed = |path| Ok((Some(walk.closed_dir(path)?), None));
+        let fd = match beneath::open(&walk.base, walk.relative(&path), beneath::DIRECTORY, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::ACCESS | Errno::PERM) if walk.lenient() => return closed(path),
+            Err(err) => return Err(walk.error(&path, err)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|err| walk.error(&path, err))?;
+        let mut list = match rustix::fs::Dir::read_from(&fd) {
+            Ok(list) => list,
+            // It can be listed but not entered.
+            Err(Errno::ACCESS | Errno::PERM) if walk.lenient() => return closed(path),
+            Err(err) => return Err(walk.error(&path, err)),
+        };
+        if path.is_some() {
+            walk.count()?;
+        }
+        let mut level = Level {
+            stamp: walk.stamper.stat(&stat),
+            dir: Some(Arc::new(Opened { fd })),
+            path,
+            names: Vec::new(),
+            children: Vec::new(),
+            next: 0,
+            pending: Vec::new(),
+        };
+        while let Some(item) = list.read() {
+            let item = item.map_err(|err| walk.error(&level.path, err))?;
+            if !matches!(item.file_name().to_bytes(), b"." | b"..") {
+                self.note(&mut level, item.file_name(), item.file_type())?;
+            }
+        }
+        level.sort(&mut self.folding);
+        let listed = walk.options.kind != TreeKind::Source || level.children.is_empty();
+        let found = level.path.clone().map(|path| {
+            let entry = Entry { path, node: Node::Dir { perm: stat.st_mode & 0o7777 } };
+            Found { entry, stamp: level.stamp, listed }
+        });
+        Ok((found, (!level.children.is_empty()).then_some(level)))
+    }
+
+    fn note(&mut self, level: &mut Level, name: &CStr, kind: FileType) -> Result<(), ScanError> {
+        let walk = self.walk;
+        let path = walk.path(&level.path, name.to_bytes())?;
+        let kind = match (kind, &level.dir) {
+            (FileType::Unknown, Some(dir)) => FileType::from_raw_mode(walk.look(dir, name.to_bytes(), &path)?.st_mode),
+            (kind, _) => kind,
+        };
+        if (walk.options.exclude)(&path, kind == FileType::Directory) {
+            self.excluded.push(path);
+            return Ok(());
+        }
+        let (at, len) = (level.names.len(), name.count_bytes() as u16);
+        level.names.extend_from_slice(name.to_bytes());
+        match kind {
+            FileType::Directory => {
+                level.names.push(b'/');
+                level.children.push(Child { at, len, what: What::Directory });
+                level.children.push(Child { at, len: len + 1, what: What::Inside });
+            }
+            FileType::RegularFile | FileType::Symlink => {
+                walk.count()?;
+                level.children.push(Child { at, len, what: What::Leaf(kind) });
+            }
+            kind if walk.lenient() => {
+                walk.count()?;
+                level.children.push(Child { at, len, what: What::Leaf(kind) });
+            }
+            kind => return Err(ScanError::Kind { path: walk.show(&path), kind: word(kind) }),
+        }
+        Ok(())
+    }
+}
+
+impl Level {
+    fn sort(&mut self, folding: &mut Vec<(TreePath, TreePath)>) {
+        let names = &self.names;
+        let name = |child: &Child| &names[child.at..child.at + usize::from(child.len)];
+        self.children.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        let own = self.children.iter().filter(|child| child.what != What::Inside);
+        for (first, second) in tree::folding(own.map(name)) {
+            let path = |name| match &self.path {
+                Some(path) => path.join(name),
+                None => TreePath::from_bytes(name),
+            };
+            // Both were paths when they were noted.
+            folding.extend(path(first).ok().zip(path(second).ok()));
+        }
+    }
+
+    /// The directory's descriptor, opened again if it was let go.
+    fn opened(&mut self, walk: &Walk<'_>) -> Result<Arc<Opened>, ScanError> {
+        if let Some(dir) = &self.dir {
+            return Ok(dir.clone());
+        }
+        let fail = |err: Errno| walk.error(&self.path, err);
+        let fd =
+            beneath::open(&walk.base, walk.relative(&self.path), beneath::DIRECTORY, Mode::empty()).map_err(fail)?;
+        let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+        if walk.stamper.stat(&stat).place != self.stamp.place {
+            return Err(walk.error(&self.path, Errno::NOENT));
+        }
+        Ok(self.dir.insert(Arc::new(Opened { fd })).clone())
+    }
+}
