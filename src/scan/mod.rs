@@ -185,7 +185,13 @@ use plain::root as walk_root;
 pub fn tree(root: &Path, options: &Options<'_>) -> Result<Scanned, ScanError> {
     let stamper = Stamper::default();
     let mut found = Vec::new();
-    let mut sink = Sink { prepare: &|found| found, take: &mut |more| Ok(found.extend(more)) };
+    let mut sink = Sink {
+        prepare: &|found| found,
+        take: &mut |more| {
+            found.extend(more);
+            Ok(())
+        },
+    };
     let ended = walk_root(root, options, &stamper, &mut sink)?;
     assemble(options.kind, found, ended.excluded, root.to_owned(), Some(ended.base), stamper)
 }
@@ -255,7 +261,13 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, 
         }
         let shown = Path::new("/").join(path.to_os());
         let before = found.len();
-        let mut sink = Sink { prepare: &|found| found, take: &mut |more| Ok(found.extend(more)) };
+        let mut sink = Sink {
+            prepare: &|found| found,
+            take: &mut |more| {
+                found.extend(more);
+                Ok(())
+            },
+        };
         match walk::named(&shown, &path, &options, &stamper, &mut sink)? {
             None => absent.push(shown),
             Some(ended) => {

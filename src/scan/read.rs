@@ -4,15 +4,17 @@ use crate::digest::{Blake3Hasher, Content, ContentHasher, Wanted};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 
 /// A file that fits is read by one call.
 pub(crate) const SMALL: usize = 64 << 10;
 /// From this size a thread of its own is worth its start.
 const THREADED: u64 = 1 << 20;
 /// Bytes that go from the reading thread to the hashing one at a time, and how many such blocks there are.
-const BLOCK: usize = 256 << 10;
-const BLOCKS: usize = 4;
+const BLOCK: usize = 128 << 10;
+const BLOCKS: usize = 16;
+/// Blocks that come back in one go: waking the reader for each costs the slower thread, the one that hashes, a good part of its time.
+const RETURNED: usize = BLOCKS / 2;
 
 /// Hashes `file`, which `fstat` said is `size` bytes long, to its end. Another length in the result is a file that changed meanwhile.
 /// `progress` is told of the bytes as they are read.
@@ -54,29 +56,38 @@ pub(crate) fn read(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize>
 /// This thread reads and computes BLAKE3, a second one SHA-256 (and SHA-1 for git), over the same few blocks.
 fn threaded(file: &mut impl Read, size: u64, wanted: Wanted, progress: &dyn Fn(u64)) -> io::Result<Content> {
     let (blocks, incoming) = sync_channel::<Arc<(Vec<u8>, usize)>>(BLOCKS);
-    let (finished, done) = sync_channel::<()>(BLOCKS);
+    let (finished, done) = channel::<usize>();
     std::thread::scope(|scope| {
         let second = scope.spawn(move || {
             let mut hasher = ContentHasher::new(size, Wanted { blake3: false, ..wanted });
-            for block in incoming {
+            let mut hashed = 0;
+            while let Ok(block) = incoming.try_recv().or_else(|_| {
+                // The reader may be waiting for blocks. Or it stopped at an error: then nobody waits for this.
+                let _ = finished.send(std::mem::take(&mut hashed));
+                incoming.recv()
+            }) {
                 hasher.update(&block.0[..block.1]);
                 drop(block);
-                // The reader may have stopped at an error: then nobody waits for this.
-                let _ = finished.send(());
+                hashed += 1;
+                if hashed == RETURNED {
+                    let _ = finished.send(std::mem::take(&mut hashed));
+                }
             }
             hasher.finish()
         });
         let mut blake3 = wanted.blake3.then(Blake3Hasher::default);
         let mut in_use: VecDeque<Arc<(Vec<u8>, usize)>> = VecDeque::new();
+        let mut free = Vec::new();
         let mut total = 0;
         loop {
-            let mut block = if in_use.len() < BLOCKS {
-                Arc::new((vec![0; BLOCK], 0))
-            } else {
-                if done.recv().is_err() {
-                    break;
+            let mut block = match free.pop() {
+                Some(block) => block,
+                None if in_use.len() < BLOCKS => Arc::new((vec![0; BLOCK], 0)),
+                None => {
+                    let Ok(hashed) = done.recv() else { break };
+                    free.extend(in_use.drain(..hashed));
+                    continue;
                 }
-                in_use.pop_front().unwrap_or_default()
             };
             let Some((bytes, filled)) = Arc::get_mut(&mut block) else {
                 return Err(io::Error::other("a block is still in use"));

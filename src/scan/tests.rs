@@ -312,7 +312,11 @@ fn the_listing_that_is_written_as_it_is_read_is_that_of_the_tree() {
             let options = Options { threads, exclude: &exclude, ..Options::new(kind) };
             let scanned = tree(root, &options).unwrap();
             let mut text = Vec::new();
-            let listed = list(root, &options, &mut |piece| Ok(text.extend_from_slice(piece))).unwrap();
+            let listed = list(root, &options, &mut |piece| {
+                text.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
             let text = String::from_utf8(text).unwrap();
             assert_eq!(text, scanned.tree.listing());
             assert_eq!(crate::tree::Listing::parse(&text).unwrap().lines.len(), listed.entries);

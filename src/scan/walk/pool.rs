@@ -218,7 +218,10 @@ mod tests {
             job => Ok(job),
         };
         let mut taken = Vec::new();
-        let got = run(threads(3), &mut make, &work, &mut |n| Ok::<(), ScanError>(taken.push(n)));
+        let got = run(threads(3), &mut make, &work, &mut |n| {
+            taken.push(n);
+            Ok(())
+        });
         assert_eq!(name(got), bad(3).to_string());
         assert!(taken.iter().all(|n| *n < 3), "{taken:?}");
         assert!(made.load(Ordering::SeqCst) < 100, "no further job is begun");
@@ -235,12 +238,12 @@ mod tests {
         let here = std::thread::current().id();
         let work = |job: u64, _: &mut Vec<u8>| {
             // On the other thread only: one on this thread goes on as a panic.
-            while job == 9 && std::thread::current().id() == here {
-                std::thread::sleep(Duration::from_millis(200));
-                return Ok(job);
-            }
-            if job >= 9 && std::thread::current().id() != here {
-                std::panic::panic_any("as it should");
+            let other = std::thread::current().id() != here;
+            match job {
+                9.. if other => panic!("as it should"),
+                // This thread waits, so that the other one comes to it.
+                9 => std::thread::sleep(Duration::from_millis(200)),
+                _ => {}
             }
             Ok(job)
         };
