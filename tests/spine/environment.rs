@@ -62,7 +62,8 @@ fn root_finds_one() {
     assert!(!super::common::is_root(), "root finds a place");
 }
 
-/// Two runs of `rebuild`, with something done between them, when neither reads the roots; its exit code, and its standard error.
+/// Two runs of `rebuild`, with something done between them, when neither reads the roots; its exit code, and its standard
+/// error without that line.
 ///
 /// The build's log ends without a line feed, so that what is left of it is shown when the run is over and its environment was looked
 /// at again. It is more than fits into the pipe: the program waits in the middle of it until somebody reads on.
@@ -83,7 +84,8 @@ fn between_two_runs(project: &Project, change: impl FnOnce()) -> (Option<i32>, S
     }
     change();
     reader.read_to_end(&mut said).unwrap();
-    (child.wait().unwrap().code(), String::from_utf8(said).unwrap())
+    let said = String::from_utf8(said).unwrap().replace("\\u{0}", "");
+    (child.wait().unwrap().code(), said)
 }
 
 /// Prints so many bytes of an unfinished line, each shown as `\u{0}`. One more, and it would be shown before the build is over.
