@@ -3,6 +3,7 @@
 use super::buildlog::BuildLog;
 use super::copies::{copies_json, note_copies};
 use super::exit::{Exit, Failure};
+use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
@@ -48,34 +49,8 @@ pub struct What {
     /// Keep the build's log there
     #[arg(long, value_name = "F")]
     log: Option<PathBuf>,
-    /// Build below this directory [default: the system's temporary directory]
-    #[arg(long, value_name = "DIR")]
-    scratch: Option<PathBuf>,
-    /// Show less: not the build's output
-    #[arg(long, short)]
-    quiet: bool,
-    /// One JSON document on standard output
-    #[arg(long)]
-    json: bool,
-}
-
-/// How to isolate.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SandboxFlag {
-    /// The sandbox, or nothing.
-    Auto,
-    /// No sandbox.
-    None,
-}
-
-impl SandboxFlag {
-    /// For the library.
-    pub fn isolation(self) -> Isolation {
-        match self {
-            SandboxFlag::Auto => Isolation::Sandbox,
-            SandboxFlag::None => Isolation::None,
-        }
-    }
+    #[command(flatten)]
+    flags: BuildFlags,
 }
 
 /// Arguments of `build`.
@@ -164,7 +139,7 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     made.keep();
     let copies = build::copies(&built, &plan);
     report(&built, &copies);
-    if what.json {
+    if what.flags.json {
         let mut document = document(&plan, &provenance, &built.outputs, &copies);
         document["schema"] = "urn:countersign:schema:build:v1".into();
         document["out"] = args.out.to_string_lossy().into();
@@ -226,7 +201,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     let copies = build::copies(&built, &plan);
     report(&built, &copies);
     let payload = crate::statement::payload_digest(&provenance.encode());
-    if what.json {
+    if what.flags.json {
         let mut document = document(&plan, &provenance, &built.outputs, &copies);
         document["schema"] = "urn:countersign:schema:attest:v1".into();
         document["bundle"] = args.bundle.to_string_lossy().into();
@@ -288,7 +263,7 @@ fn not_observed(
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
-    if args.what.json {
+    if args.what.flags.json {
         let mut document = document(plan, &provenance, &outputs, &copies);
         document["schema"] = "urn:countersign:schema:attest:v1".into();
         document["bundle"] = args.bundle.to_string_lossy().into();
@@ -368,8 +343,8 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
 }
 
 fn once(plan: &Plan, what: &What, source: &Path, log: &Path, failed: &Path) -> Result<(Built, Times), Failure> {
-    let scratch = places::scratch(what.scratch.as_deref(), source, plan.roots())?;
-    run_logged(plan, what.sandbox.isolation(), &scratch, log, failed, !what.quiet)
+    let scratch = places::scratch(what.flags.scratch.as_deref(), source, plan.roots())?;
+    run_logged(plan, what.sandbox.isolation(), &scratch, log, failed, !what.flags.quiet)
 }
 
 /// One run of a plan with its log.

@@ -42,6 +42,8 @@ impl From<BuildError> for Failure {
             BuildError::Sandbox(SandboxError::Root { .. }) => {
                 failure.hint("a toolchain below a private home cannot be reached: put it in a place such as /opt")
             }
+            BuildError::BuildDir(_) => failure
+                .hint("--scratch DIR or TMPDIR names another place to build in, one that other users may pass through"),
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
             BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
             BuildError::OutputScan(ScanError::TooMuch { what: "bytes", .. }) => {

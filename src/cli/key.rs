@@ -4,7 +4,6 @@ use super::exit::{Exit, Failure};
 use super::passphrase::{self, PassphraseArgs};
 use super::ui;
 use crate::fs::{FsError, Why};
-use crate::json;
 use crate::keys::file::{self, Contents};
 use crate::keys::{Passphrase, SigningKey};
 use crate::signature::{BadKey, PublicKey};
@@ -274,5 +273,5 @@ fn print_json(public: &PublicKey, line: &str, private: Private, checked: bool) {
         private,
         checked,
     };
-    ui::data(&format!("{}\n", json::print_pretty(&document)));
+    ui::document(&document);
 }

@@ -9,6 +9,7 @@ pub mod ui;
 
 mod buildlog;
 mod copies;
+mod flags;
 mod passphrase;
 mod progress;
 mod reference;

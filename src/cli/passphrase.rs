@@ -66,15 +66,15 @@ pub(super) fn new(path: &Path, args: &PassphraseArgs) -> Result<Passphrase, Fail
     let given = match given(args)? {
         Some(given) => given,
         None => {
-            let first = ask(&format!("New passphrase for {}: ", shown(path)))?;
-            if !first.is_empty() && !first.is(&ask("The same again: ")?) {
+            let first = ask(path, &format!("New passphrase for {}: ", shown(path)))?;
+            if !first.is_empty() && !first.is(&ask(path, "The same again: ")?) {
                 return Err(Failure::usage("the two passphrases are not the same; nothing was written"));
             }
             first
         }
     };
     if given.is_empty() {
-        return Err(empty(args).hint("to write the key unencrypted, say so: --no-passphrase"));
+        return Err(empty(path, args).hint("to write the key unencrypted, say so: --no-passphrase"));
     }
     Ok(given)
 }
@@ -82,17 +82,20 @@ pub(super) fn new(path: &Path, args: &PassphraseArgs) -> Result<Passphrase, Fail
 fn existing(path: &Path, args: &PassphraseArgs) -> Result<Passphrase, Failure> {
     let given = match given(args)? {
         Some(given) => given,
-        None => ask(&format!("Passphrase of {}: ", shown(path)))?,
+        None => ask(path, &format!("Passphrase of {}: ", shown(path)))?,
     };
-    if given.is_empty() { Err(empty(args)) } else { Ok(given) }
+    if given.is_empty() { Err(empty(path, args)) } else { Ok(given) }
 }
 
 /// No key is encrypted with an empty passphrase, so the reason is where it came from.
-fn empty(args: &PassphraseArgs) -> Failure {
+fn empty(path: &Path, args: &PassphraseArgs) -> Failure {
+    let key = path.display();
     Failure::usage(match (&args.passphrase_file, std::env::var_os(VARIABLE)) {
-        (Some(file), _) => format!("the first line of {} is empty; a passphrase is needed", file.display()),
-        (None, Some(_)) => format!("{VARIABLE} is set but empty; a passphrase is needed"),
-        (None, None) => "the passphrase is empty".to_owned(),
+        (Some(file), _) => {
+            format!("the first line of {} is empty; a passphrase for {key} is needed", file.display())
+        }
+        (None, Some(_)) => format!("{VARIABLE} is set but empty; a passphrase for {key} is needed"),
+        (None, None) => format!("the passphrase for {key} is empty"),
     })
 }
 
@@ -110,19 +113,20 @@ fn first_line(path: &Path) -> Result<Passphrase, Failure> {
     Ok(Passphrase::new(line.to_vec()))
 }
 
-fn ask(question: &str) -> Result<Passphrase, Failure> {
+fn ask(path: &Path, question: &str) -> Result<Passphrase, Failure> {
+    let key = path.display();
     let two_other_ways = |failure: Failure| {
         failure
             .hint("--passphrase-file F takes it from the first line of a file")
             .hint(format!("{VARIABLE} takes it from the environment"))
     };
     let terminal = Terminal::open().map_err(|err| {
-        let fact = format!("a passphrase is needed and there is no terminal to ask for it ({err})");
+        let fact = format!("a passphrase for {key} is needed and there is no terminal to ask for it ({err})");
         two_other_ways(Failure::usage(fact))
     })?;
     match terminal.ask(question) {
         Ok(text) => Ok(Passphrase::new(text.into_bytes())),
-        Err(err) => Err(two_other_ways(Failure::usage(format!("no passphrase was typed ({err})")))),
+        Err(err) => Err(two_other_ways(Failure::usage(format!("no passphrase for {key} was typed ({err})")))),
     }
 }
 
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!(load(&locked, Some(&right)).unwrap().public(), key.public());
         for (key, file, why) in [
             (&locked, &wrong, "wrong passphrase"),
-            (&locked, &none, "is empty"),
+            (&locked, &none, "locked is needed"),
             (&clear, &right, "is not encrypted"),
             (&right, &right, "not an OpenSSH private key"),
         ] {

@@ -9,6 +9,7 @@ mod report;
 use super::attest::{self, Times};
 use super::copies::note_copies;
 use super::exit::{Exit, Failure};
+use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::{host, places, ui};
@@ -83,8 +84,8 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     allow_root: Vec<PathBuf>,
     /// `none` builds without isolation: recorded as `observed`, and blind only by good will
-    #[arg(long, value_enum, default_value_t = attest::SandboxFlag::Auto)]
-    sandbox: attest::SandboxFlag,
+    #[arg(long, value_enum, default_value_t = SandboxFlag::Auto)]
+    sandbox: SandboxFlag,
     /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID", requires = "key")]
     builder_id: Option<String>,
@@ -94,15 +95,8 @@ pub struct Args {
     /// Why the earlier verdict is replaced
     #[arg(long, value_name = "TEXT", requires = "supersedes")]
     reason: Option<String>,
-    /// Build below this directory [default: the system's temporary directory]
-    #[arg(long, value_name = "DIR")]
-    scratch: Option<PathBuf>,
-    /// Show less: not the build's output
-    #[arg(long, short)]
-    quiet: bool,
-    /// One JSON document on standard output
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    flags: BuildFlags,
 }
 
 fn payload(text: &str) -> Result<PayloadDigest, String> {
@@ -135,7 +129,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let scratch = places::scratch(args.scratch.as_deref(), &args.source, plan.roots())?;
+    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, plan.roots())?;
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place);
     let failure = match failure {
@@ -294,7 +288,7 @@ fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
         // Several at a time would be shown mixed up.
-        let live = !args.quiet && args.jobs.get() == 1;
+        let live = !args.flags.quiet && args.jobs.get() == 1;
         let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live)?;
         run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;

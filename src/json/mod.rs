@@ -69,13 +69,6 @@ pub fn print<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}"))
 }
 
-/// The same with line breaks, for people; what is [`hidden`] as `\u` escapes.
-pub fn print_pretty<T: Serialize>(value: &T) -> String {
-    let text = serde_json::to_string_pretty(value);
-    // A line feed is never part of a string in JSON, so that those of the printer are kept.
-    escape_hidden(&text.unwrap_or_else(|err| unreachable!("a type of ours did not serialise: {err}")))
-}
-
 /// As [`print()`], with what is [`hidden`] as `\u` escapes: the same document, harmless on a terminal.
 pub fn print_harmless<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_string(value);
@@ -225,11 +218,8 @@ mod tests {
         let value = Value::from("a\u{9b}2J\u{7f}\u{202e}\u{2066}\u{e0001}\n\u{2028}\u{feff} \u{e4}\u{1f600}");
         let text = print_harmless(&value);
         assert_eq!(text, "\"a\\u009b2J\\u007f\\u202e\\u2066\\udb40\\udc01\\n\\u2028\\ufeff \u{e4}\u{1f600}\"");
-        for text in [text, print_pretty(&value)] {
-            assert!(!text.chars().any(hidden), "{text:?}");
-            assert_eq!(parse::<Value>(text.as_bytes(), 1000), Ok(value.clone()));
-        }
-        assert!(print_pretty(&vec![value]).contains("[\n"));
+        assert!(!text.chars().any(hidden), "{text:?}");
+        assert_eq!(parse::<Value>(text.as_bytes(), 1000), Ok(value));
     }
 
     #[test]

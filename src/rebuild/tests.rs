@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::digest::{Wanted, content};
-use crate::statement::{Observation, Release, SourceCommitment};
+use crate::statement::{Observation, order};
 use crate::tree::{Entry, Node};
 
 fn path(text: &str) -> TreePath {
@@ -18,21 +18,8 @@ fn tree(files: &[(&str, u32, &[u8])]) -> Tree {
 }
 
 fn provenance(outputs: &Tree) -> Provenance {
-    let word = |text: &str| text.parse().unwrap();
     Provenance {
-        order: BuildOrder {
-            source: SourceCommitment::Public { listing: TreeDigest::from_bytes([1; 32]), git_tree: None, swhid: None },
-            recipe: String::new(),
-            release: Release {
-                product: word("p"),
-                version: word("1"),
-                channel: word("stable"),
-                target: word("t"),
-                sequence: None,
-                previous: None,
-            },
-            lock: String::new(),
-        },
+        order: order::tests::sample(String::new()),
         subjects: build::files(outputs)
             .map(|(name, content)| Subject { name: name.clone(), sha256: content.sha256, blake3: content.blake3 })
             .collect(),

@@ -195,8 +195,30 @@ impl WireRelease {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The order of a recipe, released as hello 1.0.
+    pub(crate) fn sample(recipe: String) -> BuildOrder {
+        let word = |text: &str| text.parse().unwrap();
+        BuildOrder {
+            source: SourceCommitment::Public {
+                listing: TreeDigest::from_bytes([1; 32]),
+                git_tree: Some(Sha1::from_bytes([2; 20])),
+                swhid: Some(Sha1::from_bytes([3; 20])),
+            },
+            recipe,
+            release: Release {
+                product: word("hello"),
+                version: word("1.0"),
+                channel: word("stable"),
+                target: word("x86_64-linux"),
+                sequence: None,
+                previous: None,
+            },
+            lock: "countersign-lock v1\nkind host\nsource-date-epoch 1\nroot /usr\n".into(),
+        }
+    }
 
     #[test]
     fn words() {
@@ -210,29 +232,12 @@ mod tests {
 
     #[test]
     fn an_order_is_what_the_specification_says() {
-        let word = |text: &str| text.parse().unwrap();
-        let mut order = BuildOrder {
-            source: SourceCommitment::Public {
-                listing: TreeDigest::from_bytes([1; 32]),
-                git_tree: None,
-                swhid: Some(Sha1::from_bytes([2; 20])),
-            },
-            recipe: "name = \"hello\"\n".into(),
-            release: Release {
-                product: word("hello"),
-                version: word("1.0"),
-                channel: word("stable"),
-                target: word("x86_64-linux"),
-                sequence: None,
-                previous: None,
-            },
-            lock: "countersign-lock v1\n".into(),
-        };
+        let mut order = sample("name = \"hello\"\n".into());
         let text = format!(
             "countersign-build-order v1\nsource {}\nrecipe {}\nlock {}\nproduct hello\nversion 1.0\nchannel stable\ntarget x86_64-linux\nsequence -\nprevious -\n",
             "01".repeat(32),
             digest::sha256(b"name = \"hello\"\n"),
-            digest::sha256(b"countersign-lock v1\n")
+            digest::sha256(order.lock.as_bytes())
         );
         assert_eq!(order.digest().as_bytes(), digest::sha256(text.as_bytes()).as_bytes());
         let mut other = order.clone();

@@ -107,7 +107,7 @@ fn half_of_it_is_never_there() {
     refuses(&project, &["--scratch", "nowhere"], 2, "--scratch");
     refuses(&project, &["--key", "nokey"], 7, "nokey");
     project.run(&["key", "generate", "--out", "locked", "--passphrase-file", "vendor"]).ends(0);
-    refuses(&project, &["--key", "locked"], 2, "a passphrase is needed");
+    refuses(&project, &["--key", "locked"], 2, "a passphrase for locked is needed");
     refuses(&project, &["--key", "locked", "--passphrase-file", "reviewer.pub"], 2, "passphrase");
     project
         .run(&["attest", "--source", "src", "--key", "vendor", "--bundle", "d.jsonl", "--scratch", "nowhere"])

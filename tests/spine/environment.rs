@@ -1,8 +1,11 @@
 //! Roots: who lets the build read what, and what it means when that differs.
 
 use super::common::{BUNDLE, Project};
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// A directory that can be a root, where this user can make one: not below `/tmp`, whose content is no environment.
 fn place() -> Option<tempfile::TempDir> {
@@ -52,6 +55,95 @@ fn a_root_that_changed_between_the_two() {
     project.rebuild(&[]).ends(0).prints("another one; signed is sha256:");
     std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o644)).unwrap();
     project.rebuild(&[]).ends(0).prints(" as signed\n");
+}
+
+/// A place that this user cannot make leaves a test to root, who can.
+fn root_finds_one() {
+    assert!(!super::common::is_root(), "root finds a place");
+}
+
+/// Two runs of `rebuild`, with something done between them, when neither reads the roots; its exit code, and its standard
+/// error without that line.
+///
+/// The build's log ends without a line feed, so that what is left of it is shown when the run is over and its environment was looked
+/// at again. It is more than fits into the pipe: the program waits in the middle of it until somebody reads on.
+fn between_two_runs(project: &Project, change: impl FnOnce()) -> (Option<i32>, String) {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let room = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let left = UNFINISHED.1 * "\\u{0}".len();
+    assert!((room as usize) < left, "a pipe that holds {room} bytes holds them all");
+    let mut command = project.command(&project.rebuild_args(&["--runs", "2", "--key", "reviewer", "--append"]));
+    let mut child = command.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+    // Its end of the pipe has to be the last one.
+    drop(command);
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(b"\\u{0}") {
+        assert_eq!(reader.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+    }
+    change();
+    reader.read_to_end(&mut said).unwrap();
+    let said = String::from_utf8(said).unwrap().replace("\\u{0}", "");
+    (child.wait().unwrap().code(), said)
+}
+
+/// Prints so many bytes of an unfinished line, each shown as `\u{0}`. One more, and it would be shown before the build is over.
+const UNFINISHED: (&str, usize) = ("head -c 4095 /dev/zero", 4095);
+
+#[test]
+fn a_root_that_changes_between_two_runs() {
+    let Some(place) = place() else { return root_finds_one() };
+    let tool = place.path().join("tool");
+    let write = |text: &str| {
+        std::fs::write(&tool, text).unwrap();
+        std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o644)).unwrap();
+    };
+    write("1\n");
+    let project = Project::new(&format!("echo x > out.txt; {}", UNFINISHED.0), &["out.txt"]).root(place.path());
+    project.attest();
+    let attested = project.get(BUNDLE);
+    let (code, said) = between_two_runs(&project, || write("2\n"));
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains("error: the environment changed between the runs\nhint: run it again"), "{said}");
+    assert_eq!(project.get(BUNDLE), attested, "nothing is signed");
+    assert_eq!(project.names("tmp"), [""; 0]);
+
+    // Another one than the signed, and the same in both runs; then the signed one.
+    for (environment, done) in [("2\n", "2\n"), ("1\n", "1\n")] {
+        write(environment);
+        project.put(BUNDLE, &attested);
+        let (code, said) = between_two_runs(&project, || write(done));
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(project.kinds().last().unwrap(), "reproduced");
+    }
+}
+
+#[test]
+fn a_socket_below_a_root() {
+    let Some(place) = place() else { return root_finds_one() };
+    let project = Project::tiny().root(place.path());
+    let socket = place.path().join("sub/s");
+    std::fs::create_dir(place.path().join("sub")).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let why = format!("there is a socket below the roots: {}", socket.display());
+    let hint = "hint: take the root that holds it out of environment.roots";
+    project.attest_to(BUNDLE, &[]).fails(7, &why).says(hint);
+    assert!(!project.path(BUNDLE).exists());
+    // Nobody is kept from it there.
+    project.attest_to(BUNDLE, &["--sandbox=none", "--out", "out"]).ends(0);
+    project.rebuild(&[]).fails(7, &why).says(hint);
+    // Whoever listened is gone, and may come back.
+    drop(listener);
+    project.rebuild(&[]).fails(7, &why);
+    std::fs::remove_file(&socket).unwrap();
+
+    // What else is no file is in the listing, and harmless.
+    assert!(Command::new("mkfifo").arg(&socket).status().unwrap().success());
+    assert!(socket.symlink_metadata().unwrap().file_type().is_fifo());
+    project.attest_to(BUNDLE, &["--force"]).ends(0);
+    assert!(project.text("b.environment").contains(&format!(" 0 - {}\n", &socket.display().to_string()[1..])));
+    project.rebuild(&[]).ends(0);
 }
 
 #[test]

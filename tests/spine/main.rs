@@ -11,5 +11,6 @@ mod inside;
 mod outputs;
 mod program;
 mod rebuild;
+mod refusals;
 mod sources;
 mod verdicts;

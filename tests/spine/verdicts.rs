@@ -1,6 +1,6 @@
 //! What a rebuild signs, and what that is worth to a verifier.
 
-use super::common::{BUNDLE, Project, flip, kind, statements};
+use super::common::{BUNDLE, Project, TINY, flip, kind, statements};
 use countersign::digest;
 use countersign::statement::Subject;
 use serde_json::Value;
@@ -142,6 +142,80 @@ fn a_rebuild_that_fails_is_inconclusive() {
     let before = project.get(BUNDLE);
     project.rebuild(&[]).fails(6, "ended with exit code 7");
     assert_eq!(project.get(BUNDLE), before);
+}
+
+/// A project whose second build without isolation fails; the sandbox does not show the steps what the first one left.
+fn fails_the_second_time() -> Project {
+    let project = Project::tiny();
+    std::fs::create_dir(project.path("left")).unwrap();
+    let left = project.path("left").display().to_string();
+    let script =
+        format!("set -eu\n[ ! -e {left}/first ] || exit 7\n[ ! -d {left} ] || : > {left}/first\numask 022\n{TINY}\n");
+    project.put("src/build.sh", script);
+    project.attest();
+    assert_eq!(project.names("left"), [""; 0]);
+    project
+}
+
+#[test]
+fn a_later_run_that_fails_undoes_no_difference() {
+    let twice = ["--sandbox=none", "--quiet", "--runs", "2"];
+    let project = fails_the_second_time();
+    project.forge_content();
+    let said = project.review(&twice).ends(1).says("note: a later run failed: step 1: \"sh\" ended with exit code 7");
+    said.prints("out.txt: different: content").last("different: 1 of 2 outputs");
+    assert_eq!(project.kinds(), ["provenance", "reproduced", "not-reproduced"], "no provenance of a run that failed");
+    assert_eq!(artifacts(&project.statement("not-reproduced")), [("out.txt".to_owned(), "different".to_owned())]);
+    project.put("shipped", "other bytes");
+    project.verify(&["shipped"]).ends(3).last("no: ");
+
+    // Nothing differed before it: nobody can tell.
+    let project = fails_the_second_time();
+    let said = project.review(&twice).fails(6, "step 1: \"sh\" ended with exit code 7").says("signed: inconclusive");
+    assert!(!said.err.contains("a later run failed"), "{}", said.err);
+    assert_eq!(project.kinds(), ["provenance", "run-record", "inconclusive"]);
+    project.verify(&["out/out.txt"]).ends(8).last("pending: ");
+}
+
+#[test]
+fn the_vendors_own_key_is_no_rebuilder() {
+    let note = "note: this is the key that signed the manifest; policies do not count it as a rebuild";
+    let project = Project::tiny();
+    project.attest();
+    project.rebuild(&["--key", "vendor", "--append"]).ends(0).says(note);
+    project.verify(&["out/run"]).ends(8).last("pending: ");
+    let said = project.review(&[]).ends(0);
+    assert!(!said.err.contains("the key that signed"), "{}", said.err);
+    project.verify(&["out/run"]).ends(0);
+}
+
+#[test]
+fn a_copy_is_called_one_in_the_verdict() {
+    let reason = |project: &Project, kind: &str| project.statement(kind)["predicate"]["reason"].clone();
+    let copies = |project: &Project| {
+        let document = project.review(&["--json"]).json();
+        let copies = document["copies"].as_array().unwrap().iter();
+        copies.map(|copy| copy["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let project =
+        Project::new("cp input.txt out.txt; cp /usr/bin/true run; echo made > made", &["out.txt", "run", "made"]);
+    project.attest();
+    assert_eq!(copies(&project), ["out.txt", "run"]);
+    let words = "3 outputs identical, in an equal environment; 2 files copied from source or environment";
+    assert_eq!(reason(&project, "reproduced"), words);
+    let project = Project::new("cat input.txt input.txt > out.txt; echo made > made", &["out.txt", "made"]);
+    project.attest();
+    assert_eq!(copies(&project), [""; 0]);
+    assert_eq!(reason(&project, "reproduced"), "2 outputs identical, in an equal environment");
+
+    // Each statement counts those that it is about.
+    let project = Project::new("cp input.txt out.txt; echo made > run", &["out.txt", "run"]);
+    project.attest();
+    project.forge_content();
+    assert_eq!(copies(&project), ["out.txt"]);
+    assert_eq!(reason(&project, "reproduced"), "1 output identical, in an equal environment");
+    let words = "1 output not as signed, in an equal environment; 1 file copied from source or environment";
+    assert_eq!(reason(&project, "not-reproduced"), words);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
             format!("different: {good} of {total} outputs of {release} are identical")
         }
     };
-    if args.json {
+    if args.flags.json {
         let document = json!({
             "schema": "urn:countersign:schema:rebuild:v1",
             "verdict": judgement.worst(),

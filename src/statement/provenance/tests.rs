@@ -1,7 +1,7 @@
 //! Tests of `provenance.rs`.
 
 use super::super::tests::tampered;
-use super::super::{Release, Statement, Word};
+use super::super::{Statement, Word, order};
 use super::*;
 use crate::path::TreePath;
 
@@ -25,23 +25,7 @@ pub(crate) fn recipe(name: &str, version: &str) -> String {
 
 pub(crate) fn sample() -> Provenance {
     Provenance {
-        order: BuildOrder {
-            source: SourceCommitment::Public {
-                listing: TreeDigest::from_bytes([1; 32]),
-                git_tree: Some(Sha1::from_bytes([2; 20])),
-                swhid: Some(Sha1::from_bytes([3; 20])),
-            },
-            recipe: recipe("hello", "1.0"),
-            release: Release {
-                product: word("hello"),
-                version: word("1.0"),
-                channel: word("stable"),
-                target: word("x86_64-linux"),
-                sequence: None,
-                previous: None,
-            },
-            lock: "countersign-lock v1\nkind host\nsource-date-epoch 1\nroot /usr\n".into(),
-        },
+        order: order::tests::sample(recipe("hello", "1.0")),
         subjects: vec![subject("out/a", b"a"), subject("out/hello", b"hello")],
         observation: Observation::Isolated,
         controls: [("network".to_owned(), Control::Enforced), ("landlock".to_owned(), Control::NotEnforced)].into(),
