@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! run()        the caller's process: writes the spec, reads the log and the reports
-//!  └ outer     as the build's id: new namespaces, waits, keeps the time limit
-//!     └ inner  process 1 of the namespace: root, limits, filters, then the steps, one after the other
+//!  └ outer     as the build's id: new namespaces, puts the root together, waits, keeps the time limit
+//!     └ inner  process 1: joins them, moves into the root, limits, filters, then the steps, one after the other
 //!        └ the steps, user id 1000 without capabilities
 //! ```
 //!
