@@ -180,6 +180,7 @@ fn conclude(spec: &Spec, said: &[u8], silence: impl FnOnce() -> String) -> Resul
             }
             Report::TimedOut => SandboxError::TimedOut { after: spec.limits.time },
             Report::Unavailable { what, why } => SandboxError::Unavailable { what, why },
+            Report::Root { path, why } if path == *spec.build_dir => SandboxError::BuildDir { path: path.into(), why },
             Report::Root { path, why } => SandboxError::Root { path: path.into(), why },
             Report::Broken(why) => SandboxError::Helper(why),
         });
