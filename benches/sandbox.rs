@@ -1,10 +1,10 @@
 //! The start of the sandbox beside bubblewrap's: an empty step in each, in turn, A B A B …, from one process, with the same paths shown.
 //!
 //! ```text
-//! cargo bench --bench sandbox -- [ROUNDS]
+//! cargo bench --bench sandbox -- [ROUNDS [ours | bwrap]]
 //! ```
 //!
-//! It links the whole program, since what is started again is this file: a smaller one would be faster than what is shipped.
+//! With a name, one side alone, to be counted or traced. It links the whole program, since what is started again is this file: a smaller one would be faster than what is shipped.
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -66,7 +66,7 @@ mod linux {
 
     pub fn main() -> ExitCode {
         let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-        let first = args.next();
+        let (first, only) = (args.next(), args.next());
         if first.as_deref() == Some("countersign") {
             return ExitCode::from(countersign::cli::main() as u8);
         }
@@ -79,7 +79,6 @@ mod linux {
         let spec = spec(build.clone());
         let ours = || timed(|| drop(sandbox::run(&spec, &mut |_| {}).unwrap()));
         let theirs = || timed(|| assert!(bwrap(&build).status().unwrap().success()));
-        let only = std::env::args().nth(2);
         if let Some(only) = only {
             let times = (0..rounds).map(|_| if only == "ours" { ours() } else { theirs() }).collect();
             println!("{only} {:.2} ms", median(times));
@@ -89,7 +88,12 @@ mod linux {
         let pairs: Vec<(f64, f64)> = (0..rounds).map(|_| (ours(), theirs())).collect();
         let ratio = median(pairs.iter().map(|(ours, theirs)| ours / theirs).collect());
         let (a, b) = pairs.into_iter().unzip();
-        println!("ours {:.2} ms, bwrap {:.2} ms, ratio {ratio:.2}", median(a), median(b));
+        println!(
+            "{:<28} {:>9.1} ms {:>9.1} ms   {ratio:>5.2}   an empty step beside bwrap true, each started from one process",
+            "start of the sandbox",
+            median(a),
+            median(b)
+        );
         ExitCode::SUCCESS
     }
 }
