@@ -45,9 +45,6 @@ pub enum BuildError {
     /// The sandbox was not to be had, or a step failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// The build's id cannot reach the directory that is built in.
-    #[error(transparent)]
-    BuildDir(SandboxError),
     /// `source-date-epoch = "git"` and no commit.
     #[error(transparent)]
     CommitTime(#[from] crate::commit_time::CommitTimeError),
@@ -311,12 +308,7 @@ pub fn run(
         Isolation::Sandbox => {
             // The directory above too: nobody else of this host may pass it, whatever modes the steps give to theirs.
             sandbox::own_build_dir(&work.0)?;
-            let ran = sandbox::run(&spec, &mut tee).map_err(|err| match err {
-                // A place of ours, not one that the recipe asks for.
-                SandboxError::Root { ref path, .. } if *path == spec.build_dir => BuildError::BuildDir(err),
-                err => err.into(),
-            })?;
-            (ran, Observation::Isolated)
+            (sandbox::run(&spec, &mut tee)?, Observation::Isolated)
         }
         Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
     };

@@ -9,6 +9,7 @@ mod linux {
     mod environment;
     mod failures;
     mod inside;
+    mod layers;
     pub mod setup;
 
     use std::process::ExitCode;
@@ -18,12 +19,12 @@ mod linux {
         if let [child, role, dir] = &args[..]
             && child == "--child"
         {
-            return failures::child(role, dir.as_ref());
+            return layers::child(role, dir.as_ref()).unwrap_or_else(|| failures::child(role, dir.as_ref()));
         }
         let wanted = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
         let mut failed = setup::run_all(
             &wanted,
-            &[inside::TESTS, attempts::TESTS, failures::TESTS, environment::TESTS, build::TESTS],
+            &[inside::TESTS, attempts::TESTS, layers::TESTS, failures::TESTS, environment::TESTS, build::TESTS],
         );
         if setup::uid() == 0 && !args.iter().any(|arg| arg == "--once") {
             failed |= !setup::again_as_ordinary_user(&args);

@@ -42,7 +42,7 @@ impl From<BuildError> for Failure {
             BuildError::Sandbox(SandboxError::Root { .. }) => {
                 failure.hint("a toolchain below a private home cannot be reached: put it in a place such as /opt")
             }
-            BuildError::BuildDir(_) => failure
+            BuildError::Sandbox(SandboxError::BuildDir { .. }) => failure
                 .hint("--scratch DIR or TMPDIR names another place to build in, one that other users may pass through"),
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
             BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
@@ -62,5 +62,20 @@ impl From<BuildError> for Failure {
             BuildError::CommitTime(_) => failure.hint("give source-date-epoch as seconds, or build from a git checkout"),
             _ => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_out_of_reach_is_told_from_a_toolchain() {
+        let hints = |err| Failure::from(BuildError::Sandbox(err)).hints.join("\n");
+        let (path, why) = (std::path::PathBuf::from("/x"), "Permission denied".to_owned());
+        let place = hints(SandboxError::BuildDir { path: path.clone(), why: why.clone() });
+        assert!(place.contains("--scratch") && !place.contains("toolchain"), "{place}");
+        let root = hints(SandboxError::Root { path, why });
+        assert!(root.contains("toolchain") && !root.contains("--scratch"), "{root}");
     }
 }

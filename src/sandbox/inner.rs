@@ -1,9 +1,9 @@
 //! Process 1 of the sandbox: makes it, then runs the steps.
 
 use super::outer::{Order, Report, die_with_parent, log, map_ids, receive};
-use super::{How, confine, loopback, mounts, step, syscalls};
+use super::{How, confine, mounts, step, syscalls};
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -21,7 +21,7 @@ const FILES: (u64, u64) = (1024, 4096);
 const STACK: (u64, u64) = (8 << 20, 64 << 20);
 
 pub(super) fn main() -> ! {
-    let report = match receive().and_then(|(order, _)| make(&order).and_then(|()| run(&order))) {
+    let report = match receive().and_then(|order| make(&order).and_then(|()| run(&order))) {
         Ok(()) => Report::Done,
         Err(report) => report,
     };
@@ -33,10 +33,11 @@ pub(super) fn main() -> ! {
 /// The order matters: mounts and the network need the capabilities of the first user namespace, which the second takes away;
 /// the filters come last because they would refuse the rest.
 fn make(order: &Order) -> Result<(), Report> {
+    // A session of our own, away from the terminal.
+    let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o022));
-    mounts::enter(order)?;
-    nix::unistd::sethostname("build").map_err(Report::refused("set the host name"))?;
-    loopback::up().map_err(Report::refused("bring up the loopback"))?;
+    join(order)?;
+    mounts::enter()?;
     limit(order)?;
     personality::set(Persona::ADDR_NO_RANDOMIZE).map_err(Report::refused("fix the address layout"))?;
 
@@ -58,6 +59,17 @@ fn make(order: &Order) -> Result<(), Report> {
     };
     Report::Ready(super::CONTROLS.iter().filter(|name| enforced(name)).map(|name| name.to_string()).collect()).send();
     Ok(())
+}
+
+/// Into the namespaces that the outer helper has made meanwhile. That of mounts comes last: the paths of the others end there.
+fn join(order: &Order) -> Result<(), Report> {
+    let number = order.namespaces_of.ok_or_else(|| Report::Broken("an order without namespaces".into()))?;
+    let mut files = Vec::new();
+    for name in ["net", "uts", "ipc", "cgroup", "mnt"] {
+        let file = std::fs::File::open(format!("/proc/{number}/ns/{name}"));
+        files.push(file.map_err(Report::refused_io(format!("open the namespace {name}")))?);
+    }
+    files.iter().try_for_each(|file| setns(file, CloneFlags::empty())).map_err(Report::refused("join the namespaces"))
 }
 
 fn limit(order: &Order) -> Result<(), Report> {

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! run()        the caller's process: writes the spec, reads the log and the reports
-//!  └ outer     as the build's id: new namespaces, waits, keeps the time limit
-//!     └ inner  process 1 of the namespace: root, limits, filters, then the steps, one after the other
+//!  └ outer     as the build's id: new namespaces, puts the root together, waits, keeps the time limit
+//!     └ inner  process 1: joins them, moves into the root, limits, filters, then the steps, one after the other
 //!        └ the steps, user id 1000 without capabilities
 //! ```
 //!
@@ -27,6 +27,7 @@
 //!
 //! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user.
 
+mod loader;
 mod plain;
 mod reexec;
 mod step;
@@ -141,9 +142,17 @@ pub enum SandboxError {
         /// The operating system's reason.
         why: String,
     },
-    /// The build's id cannot reach a root or the build directory; nothing was built.
+    /// The build's id cannot reach a root; nothing was built.
     #[error("cannot put {} into the sandbox: {why}", path.display())]
     Root {
+        /// The host path.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The same of the build directory.
+    #[error("cannot put the build directory {} into the sandbox: {why}", path.display())]
+    BuildDir {
         /// The host path.
         path: PathBuf,
         /// Why.

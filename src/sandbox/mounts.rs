@@ -5,9 +5,10 @@
 
 use super::outer::{Order, Report};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, umask};
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -36,8 +37,11 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// Makes the root and moves into it; the working directory is `/` afterwards.
-pub(super) fn enter(order: &Order) -> Result<(), Report> {
+/// Puts the root together, all but `/proc`, which shows the processes of the one who mounts it.
+pub(super) fn build(order: &Order) -> Result<(), Report> {
+    umask(Mode::from_bits_truncate(0o022));
+    // It tells the mounts of the namespace that it was opened in, whatever covers it.
+    let mountinfo = fs::File::open("/proc/self/mountinfo").map_err(Report::refused_io("read mountinfo"))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NOTHING, "/", NOTHING, private, NOTHING).map_err(Report::refused("make the mounts private"))?;
     tmpfs("", "mode=0755")?;
@@ -56,11 +60,15 @@ pub(super) fn enter(order: &Order) -> Result<(), Report> {
     for (at, mode) in [("tmp", "1777"), ("home/build", "0755"), ("dev/shm", "1777")] {
         tmpfs(at, &format!("mode={mode},size={size},nr_inodes={INODES}"))?;
     }
+    restrict(mountinfo)
+}
+
+/// Process 1 moves into it; the working directory is `/` afterwards.
+pub(super) fn enter() -> Result<(), Report> {
     let proc_flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     // Refused where the host's own /proc is partly covered, as in many containers.
     mount(Some("proc"), &inside(Path::new("/proc")), Some("proc"), proc_flags, NOTHING)
         .map_err(Report::refused("mount a fresh /proc"))?;
-    restrict()?;
 
     let moved = nix::unistd::chdir(NEW)
         .and_then(|()| nix::unistd::pivot_root(".", "."))
@@ -169,9 +177,9 @@ struct Mount {
 
 /// Takes write access and more from every mount in the new root. Flags that a mount has stay: the kernel has locked them, and refuses a
 /// change that would drop one.
-fn restrict() -> Result<(), Report> {
-    let file = inside(Path::new("/proc/self/mountinfo"));
-    let text = fs::read(&file).map_err(Report::refused_io("read mountinfo"))?;
+fn restrict(mut mountinfo: fs::File) -> Result<(), Report> {
+    let mut text = Vec::with_capacity(1 << 16);
+    mountinfo.read_to_end(&mut text).map_err(Report::refused_io("read mountinfo"))?;
     let mounts: Vec<Mount> = text.split(|byte| *byte == b'\n').filter_map(parse).collect();
     // The host has mounts of its own below /proc; ours are the ones above the new root's, in the tree of mounts.
     let base = mounts.iter().rev().find(|mount| mount.at == Path::new(NEW)).map(|mount| mount.id);
@@ -185,10 +193,9 @@ fn restrict() -> Result<(), Report> {
             break;
         }
     }
-    let own_proc = inside(Path::new("/proc"));
     for mount in mounts.iter().filter(|mount| ours.contains(&mount.id) && Some(mount.id) != base) {
         let place = Path::new("/").join(mount.at.strip_prefix(NEW).unwrap_or(&mount.at));
-        let more = if mount.at == own_proc || place == Path::new("/dev/shm") {
+        let more = if place == Path::new("/dev/shm") {
             continue;
         } else if place.starts_with("/dev") {
             MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC

@@ -1,7 +1,7 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
 use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
-use super::{How, Printed, Ran, SandboxError, Spec, StepRan};
+use super::{How, Printed, Ran, SandboxError, Spec, StepRan, loopback, mounts};
 use crate::json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,8 +22,8 @@ const LINE: usize = 64 << 20;
 /// `HTTP_PROXY`, an environment may.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
-    /// Process id of the writer.
-    pub from: u32,
+    /// What `/proc` calls the outer helper, once it has the namespaces.
+    pub namespaces_of: Option<u32>,
     pub build_dir: OsString,
     pub roots: Vec<OsString>,
     pub variables: Vec<(String, String)>,
@@ -90,13 +90,14 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     if id.uid != nix::unistd::geteuid().as_raw() {
         std::os::unix::fs::fchown(&log_writer, Some(id.uid), Some(id.gid)).map_err(fail("give a pipe to the build"))?;
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_writer);
+    // Not in the group that Ctrl-C reaches: it ends the caller, whose death ends us.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_writer).process_group(0);
     let mut child = start(command)?;
     let (Some(mut orders), Some(mut reports)) = (child.0.stdin.take(), child.0.stdout.take()) else {
         return Err(SandboxError::Helper("it has no pipes".into()));
     };
-    let mut line = json::print(&Order {
-        from: std::process::id(),
+    let order = Order {
+        namespaces_of: None,
         build_dir: spec.build_dir.clone().into(),
         roots: spec.roots.iter().map(|root| root.clone().into()).collect(),
         variables: spec.variables.clone().into_iter().collect(),
@@ -106,10 +107,9 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
         processes: spec.limits.processes,
         file_size: spec.limits.file_size,
         tmp: spec.limits.tmp,
-    });
-    line.push(b'\n');
+    };
     // A helper that ended early says why in its reports. The pipe stays open: its end tells the helper that we are gone.
-    let _ = orders.write_all(&line);
+    let _ = orders.write_all(&order.line());
 
     let mut said = Vec::new();
     let mut buffer = vec![0; 1 << 16];
@@ -180,6 +180,7 @@ fn conclude(spec: &Spec, said: &[u8], silence: impl FnOnce() -> String) -> Resul
             }
             Report::TimedOut => SandboxError::TimedOut { after: spec.limits.time },
             Report::Unavailable { what, why } => SandboxError::Unavailable { what, why },
+            Report::Root { path, why } if path == *spec.build_dir => SandboxError::BuildDir { path: path.into(), why },
             Report::Root { path, why } => SandboxError::Root { path: path.into(), why },
             Report::Broken(why) => SandboxError::Helper(why),
         });
@@ -196,7 +197,7 @@ pub(super) fn main() -> ! {
 }
 
 fn enter() -> Result<(), Report> {
-    let (order, line) = receive()?;
+    let mut order = receive()?;
     // Before the user namespace, in which we may pass any directory of our own: what the fingerprint could not reach, the
     // build must not either.
     for path in order.roots.iter().chain([&order.build_dir]) {
@@ -208,28 +209,31 @@ fn enter() -> Result<(), Report> {
         }
     }
     let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(Report::refused("make a user namespace"))?;
+    namespaces(&[(CloneFlags::CLONE_NEWUSER, "user"), (CloneFlags::CLONE_NEWPID, "process")])?;
     map_ids(0, uid.as_raw(), gid.as_raw())?;
-    for (flag, what) in [
+    die_with_parent();
+
+    // Loading a program takes as long as making the other namespaces and the root: process 1 loads meanwhile, and joins them.
+    let mut inner = Command::new("/proc/self/exe");
+    inner.arg0(INNER).env_clear().stdin(Stdio::piped());
+    let mut inner = KilledOnDrop(inner.spawn().map_err(Report::refused_io("start a process in the new namespaces"))?);
+    order.namespaces_of = Some(own_number().map_err(Report::refused_io("read /proc/self"))?);
+    namespaces(&[
         (CloneFlags::CLONE_NEWNS, "mount"),
-        (CloneFlags::CLONE_NEWPID, "process"),
         (CloneFlags::CLONE_NEWNET, "network"),
         (CloneFlags::CLONE_NEWUTS, "host name"),
         (CloneFlags::CLONE_NEWIPC, "IPC"),
         (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
-    ] {
-        unshare(flag).map_err(Report::refused(format!("make a {what} namespace")))?;
-    }
-    die_with_parent();
+    ])?;
+    mounts::build(&order)?;
+    nix::unistd::sethostname("build").map_err(Report::refused("set the host name"))?;
+    loopback::up().map_err(Report::refused("bring up the loopback"))?;
 
     let broken = |err: io::Error| Report::Broken(err.to_string());
-    let mut inner = Command::new("/proc/self/exe");
-    inner.arg0(INNER).env_clear().stdin(Stdio::piped());
-    let mut inner = KilledOnDrop(inner.spawn().map_err(Report::refused_io("start a process in the new namespaces"))?);
     let begun = Instant::now();
     let mut orders = inner.0.stdin.take().ok_or_else(|| Report::Broken("no pipe".into()))?;
     // When it ended early, it has said why.
-    let _ = orders.write_all(&line);
+    let _ = orders.write_all(&order.line());
 
     let pid = rustix::process::Pid::from_child(&inner.0);
     let end = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
@@ -254,18 +258,33 @@ fn enter() -> Result<(), Report> {
     }
 }
 
-/// First thing in a helper: no inherited descriptor but the three pipes, no terminal, and the order, if its writer still lives.
-/// Gives the line too, to be passed on.
-pub(super) fn receive() -> Result<(Order, Vec<u8>), Report> {
+/// Makes namespaces, all at once; where that is refused, one after the other, to say which it is.
+fn namespaces(wanted: &[(CloneFlags, &str)]) -> Result<(), Report> {
+    if unshare(wanted.iter().map(|(flag, _)| *flag).collect()).is_ok() {
+        return Ok(());
+    }
+    for (flag, what) in wanted {
+        let article = if what.starts_with('I') { "an" } else { "a" };
+        unshare(*flag).map_err(Report::refused(format!("make {article} {what} namespace")))?;
+    }
+    Ok(())
+}
+
+/// Our process id as the host's `/proc` has it.
+fn own_number() -> io::Result<u32> {
+    let link = std::fs::read_link("/proc/self")?;
+    link.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// First thing in a helper: no inherited descriptor but the three pipes, and the order, if its writer still lives.
+pub(super) fn receive() -> Result<Order, Report> {
     close_inherited();
-    // Away from the terminal: Ctrl-C ends the caller, whose death ends us. It does not reach us or the build on its own.
-    let _ = nix::unistd::setsid();
     let mut line = Vec::new();
     let read = io::stdin().lock().take(LINE as u64).read_until(b'\n', &mut line);
     read.map_err(|err| Report::Broken(err.to_string()))?;
     let order = json::parse(&line, LINE).map_err(|err| Report::Broken(err.to_string()))?;
     die_with_parent();
-    Ok((order, line))
+    Ok(order)
 }
 
 /// From here on the parent's death is ours. The parent keeps the writing end of our standard input, so its end means that it died
@@ -312,6 +331,12 @@ pub(super) fn log() -> io::Result<std::os::fd::OwnedFd> {
 }
 
 impl Order {
+    fn line(&self) -> Vec<u8> {
+        let mut line = json::print(self);
+        line.push(b'\n');
+        line
+    }
+
     /// The variables as a map.
     pub(super) fn environment(&self) -> BTreeMap<String, String> {
         self.variables.iter().cloned().collect()

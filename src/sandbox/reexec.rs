@@ -110,8 +110,8 @@ pub(super) fn ourselves(role: &str) -> Result<Command, SandboxError> {
 
 /// Starts [`ourselves`]; the usual failure is a program file that the build's id may not execute.
 pub(super) fn start(mut command: Command) -> Result<KilledOnDrop, SandboxError> {
-    let id = build_id();
     command.spawn().map(KilledOnDrop).map_err(|err| {
+        let id = build_id();
         SandboxError::Helper(format!("user {} of the host cannot execute this program's file: {err}", id.uid))
     })
 }

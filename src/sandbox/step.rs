@@ -18,10 +18,13 @@ pub(super) fn start(
     let cannot = |err: io::Error| How::CannotStart(err.to_string());
     let (argv0, args) = step.split_first().ok_or(How::NotFound)?;
     let program = find(argv0, dir, variables.get("PATH").map_or("", |path| path)).ok_or(How::NotFound)?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program);
     command.arg0(argv0).args(args).env_clear().envs(variables).current_dir(dir).process_group(0);
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(cannot)?).stderr(log);
-    command.spawn().map_err(cannot)
+    command.spawn().map_err(|err| match err.kind() {
+        io::ErrorKind::NotFound => super::loader::missing(&program, dir).map_or_else(|| cannot(err), How::CannotStart),
+        _ => cannot(err),
+    })
 }
 
 /// What `execvp` would find: a name with a slash is a path (from `dir`), others are looked up in `path`.

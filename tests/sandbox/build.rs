@@ -11,6 +11,7 @@ use std::process::Command;
 
 pub const TESTS: &[Test] = &[
     ("others_cannot_pass_the_work_directory", others_cannot_pass_the_work_directory),
+    ("modes_of_the_directories_inside", modes_of_the_directories_inside),
     ("set_id_bits_on_the_way_out", set_id_bits_on_the_way_out),
     ("outputs_that_are_no_tree", outputs_that_are_no_tree),
     ("outputs_have_a_limit", outputs_have_a_limit),
@@ -22,7 +23,7 @@ pub const TESTS: &[Test] = &[
 /// What a shell script of these tests needs of the host, and no more: reading all of `/usr` would take its time.
 fn tools() -> Vec<PathBuf> {
     let mut roots = Vec::new();
-    for name in ["sh", "chmod", "mkdir", "mkfifo", "cp", "truncate", "head", "cat", "sleep", "ls"] {
+    for name in ["sh", "chmod", "mkdir", "mkfifo", "cp", "truncate", "head", "cat", "sleep", "ls", "stat"] {
         let program = Path::new("/usr/bin").join(name);
         let said = Command::new("ldd").arg(&program).output().unwrap();
         let said = String::from_utf8(said.stdout).unwrap();
@@ -110,6 +111,24 @@ fn others_cannot_pass_the_work_directory() {
         let planted = build::files(&built.outputs).any(|(path, _)| path.as_bytes() == b"out/planted");
         assert_eq!(planted, opened);
     }
+}
+
+/// As docs/spec.md §4 has them.
+fn modes_of_the_directories_inside() {
+    let mut log = Vec::new();
+    let scene = scene("stat -c '%n %a %u' /build / /home /home/build /tmp /dev/shm; cp file out", "out", "");
+    scene.run(&mut |bytes| log.extend_from_slice(bytes)).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let modes: Vec<&str> = log.lines().collect();
+    let expected = [
+        "/build 700 1000",
+        "/ 755 1000",
+        "/home 755 1000",
+        "/home/build 755 1000",
+        "/tmp 1777 1000",
+        "/dev/shm 1777 1000",
+    ];
+    assert_eq!(modes, expected);
 }
 
 fn set_id_bits_on_the_way_out() {

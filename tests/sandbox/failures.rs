@@ -108,11 +108,43 @@ fn fails_alike(runner: Runner) {
     assert!(matches!(how(&spec, runner), How::CannotStart(_)));
     spec.steps[0] = vec!["sh".into(), "-c".into(), "exit 0 \0".into()];
     assert!(matches!(how(&spec, runner), How::CannotStart(_)));
+    program_without_loader(&place, &mut spec, runner);
     // The second step of three fails: it is named, and the third does not run.
     spec.steps = vec![vec!["true".into()], vec!["false".into()], vec!["touch".into(), "third".into()]];
     let result = runner(&spec, &mut |_| {});
     assert!(matches!(result, Err(SandboxError::StepFailed { step: 1, .. })), "{result:?}");
     assert!(!place.build.join("third").exists());
+}
+
+/// The kernel's words for these are those for a program that is not there.
+fn program_without_loader(place: &super::setup::Place, spec: &mut Spec, runner: Runner) {
+    let there = |name: &str, bytes: &[u8]| {
+        let path = place.build.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let compiled = |loader: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.c"), "int main(void) { return 0; }").unwrap();
+        let option = format!("-Wl,--dynamic-linker={loader}");
+        assert!(Command::new("cc").args([&option, "a.c"]).current_dir(dir.path()).status().unwrap().success());
+        std::fs::read(dir.path().join("a.out")).unwrap()
+    };
+    there("elf", &compiled("/no/such/ld.so"));
+    there("script", b"#!/no/such/shell -e\n");
+    there("second", b"#!elf\n");
+    for (program, file, kind, absent) in [
+        ("./elf", "elf", "loader", "/no/such/ld.so"),
+        ("./script", "script", "interpreter", "/no/such/shell"),
+        ("./second", "elf", "loader", "/no/such/ld.so"),
+    ] {
+        spec.steps[0] = vec![program.into()];
+        let How::CannotStart(why) = how(spec, runner) else { panic!("{program}") };
+        assert!(why.ends_with(&format!("{file} is there, its {kind} {absent} is not")), "{why}");
+    }
+    there("none", b"#!/bin/sh\nexit 3\n");
+    spec.steps[0] = vec!["./none".into()];
+    assert_eq!(how(spec, runner), How::Exit(3), "nothing is missing");
 }
 
 fn exit_codes_and_signals() {
@@ -255,7 +287,7 @@ fn unreachable_roots() {
     spec.roots.push("/no/such/root".into());
     assert!(run(&spec).0.is_ok());
     spec.build_dir = place.build.join("none");
-    assert!(matches!(run(&spec).0, Err(SandboxError::Root { .. })));
+    assert!(matches!(run(&spec).0, Err(SandboxError::BuildDir { path, .. }) if path == spec.build_dir));
     // Below a directory that the build's id may not pass.
     let root = root();
     std::fs::create_dir_all(root.path().join("closed/tool")).unwrap();
