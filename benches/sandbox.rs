@@ -1,7 +1,8 @@
 //! The start of the sandbox beside bubblewrap's: an empty step in each, in turn, A B A B …, from one process, with the same paths shown.
 //!
 //! ```text
-//! cargo bench --bench sandbox -- [ROUNDS [ours | bwrap]]
+//! benches/run --only sandbox            # builds it as it is shipped
+//! sandbox [ROUNDS [ours | bwrap]]        # the program itself
 //! ```
 //!
 //! With a name, one side alone, to be counted or traced. It links the whole program, since what is started again is this file: a smaller one would be faster than what is shipped.

@@ -34,7 +34,7 @@ trap 'exit 130' INT TERM
 # The program under test, copied to where every user can run it. `countersign` finds it in PATH.
 use_countersign() {
 	local built=${COUNTERSIGN:-${CARGO_TARGET_DIR:-target}/release/countersign}
-	[ -x "$built" ] || die "$built is missing; run cargo build --release"
+	[ -x "$built" ] || die "$built is missing; run .ci/build"
 	mkdir "$work/bin"
 	install -m 755 "$built" "$work/bin/countersign"
 	export PATH=$work/bin:$PATH

@@ -10,8 +10,9 @@ use std::sync::mpsc::{channel, sync_channel};
 pub(crate) const SMALL: usize = 64 << 10;
 /// From this size a thread of its own is worth its start.
 const THREADED: u64 = 1 << 20;
-/// Bytes that go from the reading thread to the hashing one at a time, and how many such blocks there are.
-const BLOCK: usize = 128 << 10;
+/// Bytes that go from the reading thread to the hashing one at a time, and how many such blocks there are. All together they fit the
+/// cache of one core: with more, the second thread waits for memory.
+const BLOCK: usize = 32 << 10;
 const BLOCKS: usize = 16;
 /// Blocks that come back in one go: waking the reader for each costs the slower thread, the one that hashes, a good part of its time.
 const RETURNED: usize = BLOCKS / 2;
