@@ -8,6 +8,7 @@ use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
 use super::progress::Progress;
+use super::verify::ReleaseDocument;
 use super::{host, places, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
@@ -80,7 +81,7 @@ the build's log (NAME.log) and the listing of the environment (NAME.environment)
 
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
-  countersign attest --source hello-1.0.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl --out dist"
+  countersign attest --source hello.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl"
 )]
 pub struct AttestArgs {
     #[command(flatten)]
@@ -297,6 +298,8 @@ pub struct Times {
 
 fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    // Before the recipe, which is looked for in it.
+    std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
     let recipe_path = match &what.recipe {
         Some(recipe) => recipe.clone(),
         None if path.is_file() => {
@@ -462,12 +465,8 @@ fn list(built: &Built) {
 }
 
 fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree, copies: &[OutputCopy]) -> serde_json::Value {
-    let release = &plan.order().release;
     json!({
-        "release": {
-            "product": release.product, "version": release.version, "channel": release.channel, "target": release.target,
-            "sequence": release.sequence, "previous": release.previous,
-        },
+        "release": ReleaseDocument::of(&plan.order().release),
         "source": { "sha256": plan.tree().digest() },
         "buildOrder": { "sha256": plan.order().digest() },
         "environment": { "sha256": provenance.environment },
