@@ -19,7 +19,7 @@ use tempfile::SpooledTempFile;
 Examples:
   countersign digest hello-1.0.tar.gz                     # of the archive's bytes
   countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
-  countersign digest --git .                              # of a checkout, with its git tree id and SWHID
+  countersign digest --git .                              # of a checkout, with its git ids
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
     /// A file, or a directory

@@ -66,7 +66,7 @@ pub fn count(n: usize, what: &str) -> String {
 }
 
 /// Whether standard error takes colour.
-pub fn colour() -> bool {
+fn colour() -> bool {
     io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
