@@ -104,7 +104,7 @@ pub struct AttestArgs {
     /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID")]
     builder_id: Option<String>,
-    /// Replace a bundle that is there
+    /// Replace a bundle that is there, with its log and its listing of the environment
     #[arg(long)]
     force: bool,
 }
@@ -201,17 +201,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     made.keep();
     let copies = build::copies(&built, &plan);
     report(&built, &copies);
-    let payload = crate::statement::payload_digest(&provenance.encode());
-    if what.flags.json {
-        let mut document = document(&plan, &provenance, &built.outputs, &copies);
-        document["schema"] = "urn:countersign:schema:attest:v1".into();
-        document["bundle"] = args.bundle.to_string_lossy().into();
-        document["payload"] = json!({ "sha256": payload });
-        document["signer"] = key.public().fingerprint().into();
-        ui::document(&document);
-    } else {
-        ui::data(&format!("sha256:{payload}\n"));
-    }
+    print_attested(args, &key, document(&plan, &provenance, &built.outputs, &copies), &provenance);
     ui::say(&format!(
         "attested {}: {} in {}",
         plan.order().release,
@@ -254,30 +244,33 @@ fn not_observed(
         outputs: outputs.digest(),
         builder,
     };
-    let payload = provenance.encode();
-    let digest = crate::statement::payload_digest(&payload);
     let lines = [
-        key.sign_envelope(payload).to_line(),
+        key.sign_envelope(provenance.encode()).to_line(),
         Blob::listing(&plan.tree().listing()).to_line(),
         Blob::listing(&outputs.listing()).to_line(),
     ];
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
-    if args.what.flags.json {
-        let mut document = document(plan, &provenance, &outputs, &copies);
-        document["schema"] = "urn:countersign:schema:attest:v1".into();
-        document["bundle"] = args.bundle.to_string_lossy().into();
-        document["payload"] = json!({ "sha256": digest });
-        document["signer"] = key.public().fingerprint().into();
-        ui::document(&document);
-    } else {
-        ui::data(&format!("sha256:{digest}\n"));
-    }
+    print_attested(args, key, document(plan, &provenance, &outputs, &copies), &provenance);
     ui::say(
         "note: nothing was built; the statement says `not-observed`, which policies refuse unless they say otherwise",
     );
     Ok(Exit::Yes)
+}
+
+/// What was signed, to standard output.
+fn print_attested(args: &AttestArgs, key: &SigningKey, mut document: serde_json::Value, provenance: &Provenance) {
+    let payload = crate::statement::payload_digest(&provenance.encode());
+    if args.what.flags.json {
+        document["schema"] = "urn:countersign:schema:attest:v1".into();
+        document["bundle"] = args.bundle.to_string_lossy().into();
+        document["payload"] = json!({ "sha256": payload });
+        document["signer"] = key.public().fingerprint().into();
+        ui::document(&document);
+    } else {
+        ui::data(&format!("sha256:{payload}\n"));
+    }
 }
 
 /// Every regular file of an output tree.
@@ -323,10 +316,7 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         ui::say(&format!("note: left out of the source: {}{more}", names.join(", ")));
     }
-    for (a, b) in plan.tree().folding_names() {
-        let (a, b) = (ui::escape(&a.escaped()), ui::escape(&b.escaped()));
-        ui::say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
-    }
+    ui::note_folding(&plan.tree().folding_names());
     Ok((plan, path))
 }
 

@@ -141,10 +141,7 @@ fn notes(excluded: &[TreePath], by_default: bool, folding: &[(TreePath, TreePath
             }
         }
     }
-    for (a, b) in folding {
-        let (a, b) = (ui::escape(&a.escaped()), ui::escape(&b.escaped()));
-        ui::say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
-    }
+    ui::note_folding(folding);
 }
 
 /// Paths left out that are named one by one.

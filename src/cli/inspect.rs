@@ -26,7 +26,6 @@ Examples:
   countersign inspect hello.intoto.jsonl --policy policy.toml --json")]
 pub struct Args {
     /// The bundle
-    #[arg(value_name = "B")]
     bundle: PathBuf,
     /// Check the signatures against the keys of this policy
     #[arg(long, value_name = "P")]

@@ -8,6 +8,7 @@
 
 use super::exit::Failure;
 use crate::json;
+use crate::path::TreePath;
 use std::io::{self, IsTerminal, Write};
 
 /// Shows untrusted text harmlessly: control characters, bidirectional overrides, line and paragraph separators and other invisible format
@@ -49,6 +50,14 @@ pub fn data_bytes(bytes: &[u8]) {
 /// Says a line on standard error; nothing that can go wrong there matters.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Says which names of a source other systems take for one.
+pub fn note_folding(pairs: &[(TreePath, TreePath)]) {
+    for (a, b) in pairs {
+        let (a, b) = (escape(&a.escaped()), escape(&b.escaped()));
+        say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
+    }
 }
 
 /// Prints a failure.
