@@ -81,7 +81,7 @@ the build's log (NAME.log) and the listing of the environment (NAME.environment)
 
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
-  countersign attest --source hello.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl"
+  countersign attest --source a.tar.gz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a"
 )]
 pub struct AttestArgs {
     #[command(flatten)]
@@ -124,10 +124,11 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     {
         check_place(name, path, &source, &plan)?;
     }
-    if let Some(path) = &args.statement
-        && path.symlink_metadata().is_ok()
-    {
-        return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
+    // The log beside the outputs is a build's own, also that of one that failed; a file that was named may be anything.
+    for path in [&args.statement, &what.log].into_iter().flatten() {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
+        }
     }
     let (built, _) = once(&plan, what, &source, &log, &log)?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
