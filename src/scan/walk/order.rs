@@ -24,11 +24,9 @@ const KEPT: usize = 32;
 /// In each of them, directories that wait for the siblings that sort between `a` and `a/` with their descriptors open.
 const KEPT_PENDING: usize = 4;
 
-// All that a walk may hold open at once (the batches under way, a file for each thread, what is kept above) leaves room in the 1024
-// descriptors that a process usually may have: see the test `descriptors_do_not_run_out`.
-const _: () = assert!(
-    pool::ahead(pool::MAX_THREADS) * BATCH_DIRECTORIES + pool::MAX_THREADS + (KEPT + 2) * (1 + KEPT_PENDING) < 960
-);
+// All that a walk may hold open at once leaves room in the 1024 descriptors that a process usually may have: directories and a file of each
+// thread's batch, one batch that waits (none is made while one does), what is kept above. Test: `descriptors_do_not_run_out`.
+const _: () = assert!((pool::MAX_THREADS + 1) * (BATCH_DIRECTORIES + 1) + (KEPT + 2) * (1 + KEPT_PENDING) < 960);
 
 /// Something to read.
 pub(super) enum Step {

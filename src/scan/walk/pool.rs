@@ -15,12 +15,7 @@ pub(super) type Do<'a, J, R> = dyn Fn(J, &mut Vec<u8>) -> Result<R, ScanError> +
 pub(super) type Take<'a, R> = dyn FnMut(R) -> Result<(), ScanError> + Send + 'a;
 
 /// Most threads of one walk: one thread makes the jobs of all, and each job under way keeps directories open.
-pub(super) const MAX_THREADS: usize = 64;
-
-/// Jobs that may be under way: enough that all threads go on while one of them has a large file.
-pub(super) const fn ahead(threads: usize) -> usize {
-    2 * threads + 28
-}
+pub(super) const MAX_THREADS: usize = 128;
 
 /// Runs all jobs on so many threads, at most [`MAX_THREADS`], this one among them. After an error no further job is begun; of several errors the one of the
 /// earliest job is returned.
@@ -31,15 +26,10 @@ pub(super) fn run<J: Send, R: Send>(
     take: &mut Take<'_, R>,
 ) -> Result<(), ScanError> {
     let threads = threads.get().min(MAX_THREADS);
+    // Enough that all go on while one of them has a large file.
+    let ahead = 2 * threads + 28;
     let state = Mutex::new(State::default());
-    let pool = Pool {
-        state,
-        ready: Condvar::new(),
-        make: Mutex::new(make),
-        work,
-        take: Mutex::new(take),
-        ahead: ahead(threads),
-    };
+    let pool = Pool { state, ready: Condvar::new(), make: Mutex::new(make), work, take: Mutex::new(take), ahead };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| pool.help())).collect();
         pool.help();
@@ -205,7 +195,7 @@ mod tests {
             };
             run(threads(n), &mut make, &work, &mut take).unwrap();
             assert!(got.into_iter().eq(0..500));
-            assert!(most.load(Ordering::SeqCst) <= ahead(n) + 1, "{most:?}");
+            assert!(most.load(Ordering::SeqCst) <= 2 * n + 28 + 1, "{most:?}");
         }
     }
 
