@@ -1,4 +1,14 @@
 //! `countersign` ties a binary update to the exact source it was built from, and lets somebody other than the vendor say so.
+//!
+//! The rooms, in the order in which data flows; `docs/design.md` says why they are so:
+//!
+//! - values: digests, strict JSON, paths inside a tree;
+//! - a directory or an archive to a [`tree::Tree`] and its listing, and back to files;
+//! - a recipe, an environment and a source to outputs, in the sandbox;
+//! - what was observed as statements in signed envelopes, and those in bundles;
+//! - a manifest answered blind, and what differs;
+//! - a policy of the verifier's own, and the answer;
+//! - the command line: the only room that prints, prompts, exits, or reads the environment, the working directory and the clock.
 
 pub mod digest;
 pub mod json;

@@ -69,6 +69,16 @@ pub enum Role {
     Rebuilder,
 }
 
+impl Role {
+    /// As a policy writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Vendor => "vendor",
+            Role::Rebuilder => "rebuilder",
+        }
+    }
+}
+
 /// What the verifier knows of a signer. Two are equal when they are after lower-casing and with white space run together, so that a slip
 /// of spelling makes one organisation of two and never two of one.
 #[derive(Clone, Debug)]

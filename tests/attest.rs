@@ -74,7 +74,7 @@ fn what_it_writes_and_says() {
 #[test]
 fn what_is_there_is_refused_before_anything_runs() {
     for name in ["x.log", "x.environment", "x.intoto.jsonl"] {
-        let scene = Scene::new(&format!("touch {{}}; {WORKS}").replace("{}", "/dev/null; echo ran"));
+        let scene = Scene::new(&format!("echo ran; {WORKS}"));
         write(scene.path(name), "older").unwrap();
         let (code, said) = scene.attest(&[]);
         assert_eq!(code, 2, "{said}");

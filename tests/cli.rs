@@ -113,7 +113,7 @@ fn what_is_missing_is_a_usage_error() {
         (&["verify", "f", "--bundle", "b"], "--policy"),
         (&["verify", "f", "--policy", "p"], "--bundle"),
         (&["verify", "--bundle", "b", "--policy", "p"], "<FILE>"),
-        (&["inspect"], "<B>"),
+        (&["inspect"], "<BUNDLE>"),
         (&["policy", "init", "--vendor", "v", "-o", "p"], "--rebuilders"),
         (&["policy", "check"], "<P>"),
     ] {

@@ -64,6 +64,17 @@ fn a_cargo_project_is_described_and_a_workspace_is_not_guessed() {
     }
     assert!(said(&countersign(dir.path(), &["init", "--stdout"])).contains("cargo generate-lockfile"));
     assert!(!dir.path().join("countersign.toml").exists(), "--stdout writes nothing");
+    // What the manifest does not say is not made up in silence.
+    let manifest = |text: &str| fs::write(dir.path().join("Cargo.toml"), text).unwrap();
+    manifest("[package]\nname = \"app\"\nversion.workspace = true\n");
+    let output = countersign(dir.path(), &["init", "--stdout"]);
+    assert!(String::from_utf8(output.stdout.clone()).unwrap().contains("version = \"0.0.0\""));
+    assert!(said(&output).contains("note: version is not known here"), "{}", said(&output));
+    // Cargo takes it with a warning; as the name of a product it is none.
+    manifest("[package]\nname = \"äpp\"\nversion = \"1.0.0\"\n");
+    let output = countersign(dir.path(), &["init", "--stdout"]);
+    assert_eq!((code(&output), output.stdout.len()), (2, 0));
+    assert!(said(&output).contains("Cargo.toml: package.name = \"äpp\": "), "{}", said(&output));
     fs::write(dir.path().join("Cargo.toml"), "[workspace]\nmembers = [\"a\"]\n").unwrap();
     let output = countersign(dir.path(), &["init"]);
     assert_eq!(code(&output), 2);

@@ -86,7 +86,7 @@ impl<'a> Metered<'a> {
 }
 
 /// A header whose check sum holds, or the end mark of an archive without members.
-pub(super) fn looks_like_tar(start: &[u8]) -> bool {
+fn looks_like_tar(start: &[u8]) -> bool {
     let Some(block) = start.get(..512) else { return false };
     if block.iter().all(|byte| *byte == 0) {
         return true;

@@ -8,6 +8,7 @@ use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
 use super::progress::Progress;
+use super::verify::ReleaseDocument;
 use super::{host, places, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
@@ -80,7 +81,7 @@ the build's log (NAME.log) and the listing of the environment (NAME.environment)
 
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
-  countersign attest --source hello-1.0.tar.gz --recipe hello.toml --key vendor --bundle hello.intoto.jsonl --out dist"
+  countersign attest --source a.tar.gz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a"
 )]
 pub struct AttestArgs {
     #[command(flatten)]
@@ -103,7 +104,7 @@ pub struct AttestArgs {
     /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID")]
     builder_id: Option<String>,
-    /// Replace a bundle that is there
+    /// Replace a bundle that is there, with its log and its listing of the environment
     #[arg(long)]
     force: bool,
 }
@@ -123,10 +124,11 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     {
         check_place(name, path, &source, &plan)?;
     }
-    if let Some(path) = &args.statement
-        && path.symlink_metadata().is_ok()
-    {
-        return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
+    // The log beside the outputs is a build's own, also that of one that failed; a file that was named may be anything.
+    for path in [&args.statement, &what.log].into_iter().flatten() {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
+        }
     }
     let (built, _) = once(&plan, what, &source, &log, &log)?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
@@ -200,17 +202,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     made.keep();
     let copies = build::copies(&built, &plan);
     report(&built, &copies);
-    let payload = crate::statement::payload_digest(&provenance.encode());
-    if what.flags.json {
-        let mut document = document(&plan, &provenance, &built.outputs, &copies);
-        document["schema"] = "urn:countersign:schema:attest:v1".into();
-        document["bundle"] = args.bundle.to_string_lossy().into();
-        document["payload"] = json!({ "sha256": payload });
-        document["signer"] = key.public().fingerprint().into();
-        ui::document(&document);
-    } else {
-        ui::data(&format!("sha256:{payload}\n"));
-    }
+    print_attested(args, &key, document(&plan, &provenance, &built.outputs, &copies), &provenance);
     ui::say(&format!(
         "attested {}: {} in {}",
         plan.order().release,
@@ -253,30 +245,33 @@ fn not_observed(
         outputs: outputs.digest(),
         builder,
     };
-    let payload = provenance.encode();
-    let digest = crate::statement::payload_digest(&payload);
     let lines = [
-        key.sign_envelope(payload).to_line(),
+        key.sign_envelope(provenance.encode()).to_line(),
         Blob::listing(&plan.tree().listing()).to_line(),
         Blob::listing(&outputs.listing()).to_line(),
     ];
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
-    if args.what.flags.json {
-        let mut document = document(plan, &provenance, &outputs, &copies);
-        document["schema"] = "urn:countersign:schema:attest:v1".into();
-        document["bundle"] = args.bundle.to_string_lossy().into();
-        document["payload"] = json!({ "sha256": digest });
-        document["signer"] = key.public().fingerprint().into();
-        ui::document(&document);
-    } else {
-        ui::data(&format!("sha256:{digest}\n"));
-    }
+    print_attested(args, key, document(plan, &provenance, &outputs, &copies), &provenance);
     ui::say(
         "note: nothing was built; the statement says `not-observed`, which policies refuse unless they say otherwise",
     );
     Ok(Exit::Yes)
+}
+
+/// What was signed, to standard output.
+fn print_attested(args: &AttestArgs, key: &SigningKey, mut document: serde_json::Value, provenance: &Provenance) {
+    let payload = crate::statement::payload_digest(&provenance.encode());
+    if args.what.flags.json {
+        document["schema"] = "urn:countersign:schema:attest:v1".into();
+        document["bundle"] = args.bundle.to_string_lossy().into();
+        document["payload"] = json!({ "sha256": payload });
+        document["signer"] = key.public().fingerprint().into();
+        ui::document(&document);
+    } else {
+        ui::data(&format!("sha256:{payload}\n"));
+    }
 }
 
 /// Every regular file of an output tree.
@@ -297,6 +292,8 @@ pub struct Times {
 
 fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    // Before the recipe, which is looked for in it.
+    std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
     let recipe_path = match &what.recipe {
         Some(recipe) => recipe.clone(),
         None if path.is_file() => {
@@ -320,10 +317,7 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         ui::say(&format!("note: left out of the source: {}{more}", names.join(", ")));
     }
-    for (a, b) in plan.tree().folding_names() {
-        let (a, b) = (ui::escape(&a.escaped()), ui::escape(&b.escaped()));
-        ui::say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
-    }
+    ui::note_folding(&plan.tree().folding_names());
     Ok((plan, path))
 }
 
@@ -462,12 +456,8 @@ fn list(built: &Built) {
 }
 
 fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree, copies: &[OutputCopy]) -> serde_json::Value {
-    let release = &plan.order().release;
     json!({
-        "release": {
-            "product": release.product, "version": release.version, "channel": release.channel, "target": release.target,
-            "sequence": release.sequence, "previous": release.previous,
-        },
+        "release": ReleaseDocument::of(&plan.order().release),
         "source": { "sha256": plan.tree().digest() },
         "buildOrder": { "sha256": plan.order().digest() },
         "environment": { "sha256": provenance.environment },

@@ -32,7 +32,7 @@ impl BuildLog {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let aside = path.with_file_name(format!(".{name}.{random}.part"));
         // New, under a name that nobody could foresee: a link that was laid there is not written through.
-        let file = File::create_new(&aside).map_err(|err| FsError::io("create", &aside, err))?;
+        let file = File::create_new(&aside).map_err(|err| FsError::io("create", path, err))?;
         Ok(BuildLog {
             path: path.to_owned(),
             aside,
@@ -109,13 +109,12 @@ impl BuildLog {
         if !self.partial.is_empty() {
             self.line();
         }
-        let fail = |err| Failure::from(FsError::io("write", &self.aside, err));
+        let fail = |err| Failure::from(FsError::io("write", &self.path, err));
         if let Some(err) = self.failed.take() {
             return Err(fail(err));
         }
         self.file.flush().map_err(fail)?;
-        std::fs::rename(&self.aside, &self.path).map_err(|err| FsError::io("write", &self.path, err))?;
-        Ok(())
+        std::fs::rename(&self.aside, &self.path).map_err(fail)
     }
 }
 

@@ -1,8 +1,8 @@
 //! `countersign bundle export`: a bundle's envelopes in the forms that other tools read.
 
 use super::exit::{Exit, Failure};
-use super::ui;
-use crate::bundle::{self, Bundle};
+use super::{places, ui};
+use crate::bundle::Bundle;
 use crate::envelope::Envelope;
 use crate::fs::{self, Existing};
 use crate::json::{self, Value};
@@ -33,7 +33,8 @@ enum Command {
 #[command(after_help = "Examples:
   countersign bundle export hello.intoto.jsonl --format sigstore -o for-cosign --key vendor.pub
   cosign verify-blob-attestation --key vendor.pem --insecure-ignore-tlog --type slsaprovenance1 \\
-    --bundle for-cosign/1.provenance.sigstore.json hello       # vendor.pem: countersign key show vendor.pub --pem")]
+    --bundle for-cosign/1.provenance.sigstore.json hello
+  # vendor.pem: countersign key show vendor.pub --pem")]
 struct Export {
     /// The bundle
     bundle: PathBuf,
@@ -60,9 +61,9 @@ enum Format {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let Command::Export(args) = &args.command;
-    super::attest::absent(&args.out)?;
+    places::absent(&args.out)?;
     let keys = args.key.iter().map(|path| super::key::public_key(path)).collect::<Result<Vec<PublicKey>, Failure>>()?;
-    let bytes = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
+    let bytes = super::verify::read_bundle(&args.bundle)?;
     let broken = |why: String| Failure::new(Exit::Broken, format!("{}: {why}", args.bundle.display()));
     let bundle = Bundle::parse(&bytes).map_err(|err| broken(err.to_string()))?;
     let files: Vec<(String, Value)> =

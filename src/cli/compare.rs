@@ -9,6 +9,7 @@ use crate::scan;
 use crate::tree::{FILE, Line, TYPE_BITS, TreeKind};
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `compare`.
@@ -23,7 +24,7 @@ pub struct Args {
     a: PathBuf,
     /// Another
     b: PathBuf,
-    /// One JSON document on standard output
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -87,7 +88,7 @@ impl Located {
             "what": self.difference.what.iter().map(What::word).collect::<Vec<_>>(),
             "a": side(&self.difference.a),
             "b": side(&self.difference.b),
-            "first_difference": self.offset,
+            "firstDifference": self.offset,
         })
     }
 }
@@ -106,7 +107,8 @@ pub fn locate(difference: Difference, a: &Path, b: &Path) -> Result<Located, Fai
     let is_file = |line: &Option<Line>| line.as_ref().is_some_and(|line| line.mode & TYPE_BITS == FILE);
     let offset = if difference.what.contains(&What::Content) && is_file(&difference.a) && is_file(&difference.b) {
         // Both may have changed since they were listed, and neither may lead us elsewhere.
-        first(a, scan::open(a, &difference.path)?, scan::open(b, &difference.path)?)?
+        let opened = (scan::open(a, &difference.path)?, scan::open(b, &difference.path)?);
+        first((a, b), opened)?
     } else {
         None
     };
@@ -126,13 +128,15 @@ fn files(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
     let right = Line { path: left.path.clone(), ..right };
     let mut found = Vec::new();
     for difference in compare::lines(&[left], &[right]) {
-        found.push(Located { offset: first(a, fs::open_file(a)?, fs::open_file(b)?)?, difference });
+        found.push(Located { offset: first((a, b), (fs::open_file(a)?, fs::open_file(b)?))?, difference });
     }
     Ok(found)
 }
 
-fn first(a: &Path, left: std::fs::File, right: std::fs::File) -> Result<Option<u64>, Failure> {
-    Ok(compare::first_difference(left, right).map_err(|err| fs::FsError::io("read", a, err))?)
+fn first((a, b): (&Path, &Path), (left, right): (File, File)) -> Result<Option<u64>, Failure> {
+    compare::first_difference(left, right).map_err(|err| {
+        Failure::new(Exit::CouldNotTell, format!("cannot compare {} with {}: {err}", a.display(), b.display()))
+    })
 }
 
 #[cfg(all(test, unix))]

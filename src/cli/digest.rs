@@ -2,7 +2,6 @@
 
 use super::exit::{Exit, Failure};
 use super::ui;
-use crate::archive::ArchiveError;
 use crate::digest::{Sha1, Sha256Hasher, TreeDigest, Wanted};
 use crate::git;
 use crate::glob::Glob;
@@ -20,7 +19,7 @@ use tempfile::SpooledTempFile;
 Examples:
   countersign digest hello-1.0.tar.gz                     # of the archive's bytes
   countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
-  countersign digest --git .                              # of a checkout, with the ids that git and others use
+  countersign digest --git .                              # of a checkout, with its git ids
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
     /// A file, or a directory
@@ -60,7 +59,7 @@ fn file(args: &Args) -> Result<Exit, Failure> {
             return Err(Failure::usage(fact).hint("with --tree a tar archive is taken for the tree in it"));
         }
     }
-    let content = scan::file(&args.path, Wanted::SUBJECT).map_err(refused)?;
+    let content = scan::file(&args.path, Wanted::SUBJECT)?;
     let blake3 = content.blake3.map(|blake3| blake3.to_string()).unwrap_or_default();
     if args.json {
         ui::document(&serde_json::json!({
@@ -84,10 +83,10 @@ struct Told {
 fn tree(args: &Args) -> Result<Exit, Failure> {
     let exclude = excluding(&args.exclude)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let source = Source::open(&args.path, args.strip).map_err(source_refused)?;
+    let source = Source::open(&args.path, args.strip)?;
     let mut listing = args.listing.then(|| SpooledTempFile::new(SPOOLED));
     let told = if args.git {
-        let scanned = source.scan(Wanted::SOURCE, &exclude, threads, None).map_err(source_refused)?;
+        let scanned = source.scan(Wanted::SOURCE, &exclude, threads, None).map_err(unread)?;
         let fail = |err| Failure::new(Exit::Internal, err);
         let tree = &scanned.tree;
         Told {
@@ -101,7 +100,7 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
             hasher.update(piece);
             listing.as_mut().map_or(Ok(()), |listing| listing.write_all(piece))
         });
-        Told { listed: listed.map_err(source_refused)?, digest: hasher.finish().into(), git: None }
+        Told { listed: listed.map_err(unread)?, digest: hasher.finish().into(), git: None }
     };
     notes(&told.listed.excluded, args.exclude.is_empty(), &told.listed.folding);
     if args.json {
@@ -142,10 +141,7 @@ fn notes(excluded: &[TreePath], by_default: bool, folding: &[(TreePath, TreePath
             }
         }
     }
-    for (a, b) in folding {
-        let (a, b) = (ui::escape(&a.escaped()), ui::escape(&b.escaped()));
-        ui::say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
-    }
+    ui::note_folding(folding);
 }
 
 /// Paths left out that are named one by one.
@@ -207,24 +203,8 @@ fn json(told: &Told, listing: Option<SpooledTempFile>) -> Result<Exit, Failure> 
     Ok(Exit::Yes)
 }
 
-pub(super) fn refused(err: ScanError) -> Failure {
-    let exit = if matches!(err, ScanError::Panicked) { Exit::Internal } else { Exit::CouldNotTell };
-    let failure = Failure::new(exit, &err);
-    match err {
-        ScanError::Kind { .. } => failure.hint("remove it, or leave it out with --exclude"),
-        ScanError::Changed(_) => failure.hint("run it again when nothing writes there"),
-        _ => failure,
-    }
-}
-
-pub(super) fn source_refused(err: SourceError) -> Failure {
-    match err {
-        SourceError::Scan(err) => refused(err),
-        SourceError::Strip(_) => Failure::usage(err),
-        SourceError::Archive(ArchiveError::Format { .. }) => {
-            let hint = "decompress it first, or unpack it and give the directory";
-            Failure::new(Exit::CouldNotTell, err).hint(hint)
-        }
-        err => Failure::new(Exit::CouldNotTell, err),
-    }
+fn unread(err: SourceError) -> Failure {
+    let excludable = matches!(err, SourceError::Scan(ScanError::Kind { .. }));
+    let failure = Failure::from(err);
+    if excludable { failure.hint("remove it, or leave it out with --exclude") } else { failure }
 }

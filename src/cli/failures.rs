@@ -1,6 +1,7 @@
 //! Which exit code and which hints the library's errors get.
 
 use super::exit::{Exit, Failure};
+use crate::archive::ArchiveError;
 use crate::build::BuildError;
 use crate::sandbox::SandboxError;
 use crate::scan::ScanError;
@@ -8,13 +9,25 @@ use crate::source::SourceError;
 
 impl From<ScanError> for Failure {
     fn from(err: ScanError) -> Failure {
-        super::digest::refused(err)
+        let exit = if matches!(err, ScanError::Panicked) { Exit::Internal } else { Exit::CouldNotTell };
+        let failure = Failure::new(exit, &err);
+        match err {
+            ScanError::Changed(_) => failure.hint("run it again when nothing writes there"),
+            _ => failure,
+        }
     }
 }
 
 impl From<SourceError> for Failure {
     fn from(err: SourceError) -> Failure {
-        super::digest::source_refused(err)
+        match err {
+            SourceError::Scan(err) => err.into(),
+            SourceError::Strip(_) => Failure::usage(err),
+            SourceError::Archive(ArchiveError::Format { .. }) => {
+                Failure::new(Exit::CouldNotTell, err).hint("decompress it first, or unpack it and give the directory")
+            }
+            err => Failure::new(Exit::CouldNotTell, err),
+        }
     }
 }
 
@@ -34,6 +47,9 @@ impl From<BuildError> for Failure {
         };
         let failure = Failure::new(exit, &err);
         match err {
+            BuildError::Source(SourceError::Scan(err @ ScanError::Kind { .. })) => {
+                Failure::from(err).hint("remove it, unless the recipe can leave it out: source.exclude")
+            }
             BuildError::Source(err) => err.into(),
             BuildError::Scan(err) => err.into(),
             BuildError::Sandbox(SandboxError::Unavailable { .. }) => failure

@@ -12,7 +12,7 @@ pub struct BuildFlags {
     /// Show less: not the build's output
     #[arg(long, short)]
     pub quiet: bool,
-    /// One JSON document on standard output
+    /// Print one JSON document
     #[arg(long)]
     pub json: bool,
 }

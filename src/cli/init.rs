@@ -4,6 +4,7 @@ use super::exit::{Exit, Failure};
 use super::ui;
 use crate::fs::{self, Existing};
 use crate::recipe::{self, Recipe};
+use crate::statement::Word;
 use clap::Args as ClapArgs;
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,12 @@ pub struct Args {
     /// Replace a countersign.toml that is there
     #[arg(long)]
     force: bool,
-    /// One JSON document on standard output
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
+
+const NO_VERSION: &str = "version is not known here and was set to \"0.0.0\"";
 
 /// What was found in a directory.
 struct Project {
@@ -107,7 +110,7 @@ fn make(dir: &Path, file: &str) -> Result<Project, Failure> {
             vec![name.clone()]
         }
     };
-    notes.push("version is not known here and was set to \"0.0.0\"".to_owned());
+    notes.push(NO_VERSION.to_owned());
     Ok(Project {
         kind: "make",
         version: "0.0.0".to_owned(),
@@ -132,6 +135,10 @@ fn cargo(dir: &Path) -> Result<Project, Failure> {
     })?;
     let text = |key: &str| package.get(key).and_then(toml::Value::as_str);
     let name = text("name").ok_or_else(|| wrong("package.name is not there"))?.to_owned();
+    if let Err(err) = name.parse::<Word>() {
+        return Err(wrong(&format!("package.name = {name:?}: {err}"))
+            .hint("write countersign.toml by hand: docs/spec.md, section 3, has every key and an example"));
+    }
     let mut programs: Vec<String> = manifest
         .get("bin")
         .and_then(toml::Value::as_array)
@@ -147,6 +154,10 @@ fn cargo(dir: &Path) -> Result<Project, Failure> {
         outputs.push(format!("target/release/lib{}.rlib", name.replace('-', "_")));
     }
     let mut notes = Vec::new();
+    let version = text("version").unwrap_or_else(|| {
+        notes.push(NO_VERSION.to_owned());
+        "0.0.0"
+    });
     if !dir.join("Cargo.lock").exists() {
         notes.push("there is no Cargo.lock: run `cargo generate-lockfile` and add it, or the step fails".to_owned());
     }
@@ -174,7 +185,7 @@ fn cargo(dir: &Path) -> Result<Project, Failure> {
     }
     Ok(Project {
         kind: "Cargo",
-        version: text("version").unwrap_or("0.0.0").to_owned(),
+        version: version.to_owned(),
         exclude: vec!["target".to_owned()],
         steps: vec![["cargo", "build", "--release", "--locked", "--offline"].map(str::to_owned).to_vec()],
         outputs,

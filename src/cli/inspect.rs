@@ -3,10 +3,10 @@
 use super::exit::{Exit, Failure};
 use super::verify::{ReleaseDocument, SourceDocument};
 use super::{policy, ui};
-use crate::bundle::{Bundle, LISTING_MEDIA_TYPE, Line, MAX_BUNDLE};
+use crate::bundle::{Bundle, LISTING_MEDIA_TYPE, Line};
 use crate::digest::{self, Blake3, OrderDigest, PayloadDigest, Sha256, TreeDigest};
 use crate::envelope::Envelope;
-use crate::policy::{Policy, Role};
+use crate::policy::Policy;
 use crate::signature::PublicKey;
 use crate::statement::{Artifact, Control, Host, Observation, Provenance, Statement, Subject, Tool, Verdict};
 use crate::tree::Listing;
@@ -26,7 +26,6 @@ Examples:
   countersign inspect hello.intoto.jsonl --policy policy.toml --json")]
 pub struct Args {
     /// The bundle
-    #[arg(value_name = "B")]
     bundle: PathBuf,
     /// Check the signatures against the keys of this policy
     #[arg(long, value_name = "P")]
@@ -42,10 +41,11 @@ const SHOWN: usize = 20;
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let policy = args.policy.as_deref().map(policy::load).transpose()?;
-    let bytes = super::verify::read(&args.bundle, MAX_BUNDLE)?;
-    let bundle = Bundle::parse(&bytes).map_err(|err| Failure::new(Exit::Broken, err))?;
+    let bytes = super::verify::read_bundle(&args.bundle)?;
+    let broken = |why: &str| Failure::new(Exit::Broken, format!("{}: {why}", args.bundle.display()));
+    let bundle = Bundle::parse(&bytes).map_err(|err| broken(&err.to_string()))?;
     if bundle.envelopes().next().is_none() {
-        return Err(Failure::new(Exit::Broken, format!("{} holds no envelope", args.bundle.display())));
+        return Err(broken("it holds no envelope"));
     }
     let checked = policy.as_ref().map(Checked::new);
     let numbers = bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()).map(|(at, _)| at + 1);
@@ -294,15 +294,11 @@ fn signers<'a>(envelope: &'a Envelope, checked: Option<&'a Checked<'a>>) -> Vec<
         .iter()
         .map(|at| {
             let signer = &checked.policy.signers()[*at];
-            let role = match signer.role {
-                Role::Vendor => "vendor",
-                Role::Rebuilder => "rebuilder",
-            };
             SignerEntry {
                 keyid: &checked.fingerprints[*at],
                 state: State::OfPolicy,
                 name: Some(&signer.name),
-                role: Some(role),
+                role: Some(signer.role.word()),
             }
         })
         .collect();

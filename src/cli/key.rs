@@ -60,7 +60,7 @@ struct Generate {
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     countersign key show release.key.pub\n  \
-    countersign key show --pem release.key.pub > release.pem    # for openssl pkeyutl -verify -pubin -inkey release.pem -rawin")]
+    countersign key show --pem release.key.pub > release.pem    # for openssl pkeyutl -pubin -inkey")]
 struct Show {
     /// The key file, private or public
     #[arg(value_name = "K")]
@@ -80,7 +80,7 @@ struct Show {
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     countersign key import ~/.ssh/id_ed25519 --out release.key\n  \
-    countersign key import old.key --passphrase-file old.txt --new-passphrase-file new.txt --out new.key")]
+    countersign key import old.key --out new.key --passphrase-file old --new-passphrase-file new")]
 struct Import {
     /// An OpenSSH private key file (Ed25519)
     #[arg(value_name = "F")]
@@ -200,7 +200,14 @@ fn show(args: Show) -> Result<Exit, Failure> {
 
 /// Reads a file with one public key line.
 pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    read_public(path, &crate::fs::read(path, MAX_PUBLIC)?)
+    Ok(public_line(path)?.0)
+}
+
+/// The same with the file's text, which may hold a comment.
+pub(super) fn public_line(path: &Path) -> Result<(PublicKey, String), Failure> {
+    let bytes = crate::fs::read(path, MAX_PUBLIC)?;
+    let key = read_public(path, &bytes)?;
+    Ok((key, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Longest file with a public key, in bytes.
@@ -215,10 +222,8 @@ fn read_public(path: &Path, bytes: &[u8]) -> Result<PublicKey, Failure> {
 /// Says so before a passphrase is asked for; the writing itself takes no notice of this.
 fn can_be_written(out: &Path) -> Result<(), Failure> {
     if out.extension().is_some_and(|extension| extension == "pub") {
-        let fact =
-            format_args!("--out {} names the private key; .pub is put after it for the public one", out.display())
-                .to_string();
-        return Err(Failure::usage(fact));
+        let fact = format!("--out {} names the private key; .pub is put after it for the public one", out.display());
+        return Err(Failure::usage(fact).hint("leave .pub out"));
     }
     file::is_free(out).map_err(not_over)
 }
@@ -236,7 +241,7 @@ fn check_comment(comment: &str) -> Result<(), Failure> {
     if plain && !comment.contains("PRIVATE KEY") {
         return Ok(());
     }
-    let fact = format_args!("the comment {comment:?} is not plain text on one line, of at most 256 bytes").to_string();
+    let fact = format!("the comment {comment:?} is not plain text on one line, of at most 256 bytes");
     Err(Failure::usage(fact).hint("give another one: --comment C"))
 }
 

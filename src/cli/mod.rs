@@ -37,9 +37,12 @@ use exit::{Exit, Failure};
 6 the build failed, 7 could not tell, 8 pending, 9 the source is not the signed one, 70 internal error.
 
 The main job, by three people:
-  countersign attest --key vendor --bundle hello.intoto.jsonl                              # the vendor, in the project
-  countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append       # an independent reviewer
-  countersign verify hello --bundle hello.intoto.jsonl --policy policy.toml               # the customer, offline"
+  # the vendor, in the project
+  countersign attest --key vendor --bundle hello.intoto.jsonl
+  # an independent reviewer
+  countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append
+  # the customer, offline
+  countersign verify hello --bundle hello.intoto.jsonl --policy policy.toml"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -108,5 +111,29 @@ fn not_parsed(err: &clap::Error) -> Exit {
     } else {
         ui::data(&err.render().to_string());
         Exit::Yes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// clap breaks longer lines, and half an example is no command.
+    #[test]
+    fn examples_fit_on_a_line() {
+        let mut waiting = vec![Cli::command()];
+        let mut examples = 0;
+        while let Some(command) = waiting.pop() {
+            for help in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+                let help = help.to_string();
+                for line in help.lines().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+                    examples += 1;
+                }
+            }
+            waiting.extend(command.get_subcommands().cloned());
+        }
+        assert!(examples > 20, "{examples}");
     }
 }

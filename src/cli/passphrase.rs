@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The environment variable that holds a passphrase.
-pub const VARIABLE: &str = "COUNTERSIGN_PASSPHRASE";
+const VARIABLE: &str = "COUNTERSIGN_PASSPHRASE";
 /// Longest file whose first line is a passphrase, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 

@@ -29,8 +29,8 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  countersign policy init --vendor v.pub --rebuilder a.pub --rebuilder b.pub --rebuilders 2 -o p.toml
-  countersign policy init --vendor v.pub --rebuilders none -o p.toml")]
+  countersign policy init --vendor v.pub --rebuilder a.pub --rebuilder b.pub --rebuilders 2 -o p
+  countersign policy init --vendor v.pub --rebuilders none -o p")]
 struct Init {
     /// A vendor's public key
     #[arg(long, value_name = "K.pub", required = true)]
@@ -107,7 +107,7 @@ fn document(policy: &Policy) {
             "name": signer.name,
             "key": signer.key.to_string(),
             "fingerprint": signer.key.fingerprint(),
-            "role": match signer.role { Role::Vendor => "vendor", Role::Rebuilder => "rebuilder" },
+            "role": signer.role.word(),
             "builders": signer.builders,
             "organisation": text(&signer.organisation),
             "jurisdiction": text(&signer.jurisdiction),
@@ -133,11 +133,18 @@ fn document(policy: &Policy) {
     }));
 }
 
+/// The bytes of a policy. One that is too long is an error of the policy (docs/spec.md §7), not of the evidence.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path, MAX_POLICY).map_err(|err| match err {
+        FsError { why: Why::TooLong(_), .. } => Failure::usage(err),
+        err => err.into(),
+    })
+}
+
 /// Reads a policy from the path that the user gave.
 pub(super) fn load(path: &Path) -> Result<Policy, Failure> {
-    let bytes = super::verify::read(path, MAX_POLICY)?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{}: the policy is not UTF-8", path.display())))?;
+    let text = String::from_utf8(read(path)?)
+        .map_err(|_| Failure::usage(format!("{}: the policy is not UTF-8", path.display())))?;
     Policy::parse(&text).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
 }
 
@@ -146,7 +153,10 @@ fn init(args: &Init) -> Result<Exit, Failure> {
     let mut keys = |paths: &[PathBuf]| paths.iter().map(|path| key(path, &mut taken)).collect::<Result<Vec<_>, _>>();
     let (vendors, rebuilders) = (keys(&args.vendor)?, keys(&args.rebuilder)?);
     let text = template(&vendors, &rebuilders, args.rebuilders.0);
-    let policy = Policy::parse(&text).map_err(|err| Failure::usage(err.why))?;
+    let policy = Policy::parse(&text).map_err(|err| {
+        let fact = format!("{} is not written: {}", args.out.display(), err.why);
+        Failure::usage(fact).hint("--rebuilders N needs N keys given by --rebuilder, none of them a vendor's")
+    })?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&args.out, text.as_bytes(), 0o644, existing).map_err(|err| match err {
         FsError { why: Why::Exists, .. } => Failure::usage(err).hint("--force replaces it"),
@@ -160,13 +170,9 @@ fn init(args: &Init) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
-const MAX_KEY: u64 = 16 << 10;
-
 /// A key and a name for it that no other has.
 fn key(path: &Path, taken: &mut Vec<String>) -> Result<(String, PublicKey), Failure> {
-    let bytes = fs::read(path, MAX_KEY)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let key = text.parse().map_err(|err| Failure::usage(format!("{}: {err}", path.display())))?;
+    let (key, text) = super::key::public_line(path)?;
     let comment = text.trim().splitn(3, ' ').nth(2).map(str::trim).filter(|comment| !comment.is_empty());
     let stem = || path.file_stem().map_or("signer".into(), |stem| stem.to_string_lossy().into_owned());
     let name = comment.map_or_else(stem, str::to_owned);

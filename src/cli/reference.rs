@@ -1,12 +1,11 @@
 //! Which manifest of a bundle is answered, and what is known of its signer.
 
 use super::exit::{Exit, Failure};
-use super::ui;
+use super::{policy, ui};
 use crate::bundle::Bundle;
 use crate::digest::{OrderDigest, PayloadDigest, Sha256};
 use crate::envelope::Envelope;
-use crate::fs;
-use crate::policy::{self, Policy, Role};
+use crate::policy::{Policy, Role};
 use crate::rebuild::{Expected, Reference};
 use crate::signature::PublicKey;
 use crate::statement::{Provenance, SourceCommitment, Statement};
@@ -36,7 +35,7 @@ pub fn choose(
 ) -> Result<Chosen, Failure> {
     let shown = path.display();
     let bundle = Bundle::parse(bytes).map_err(|err| Failure::new(Exit::Broken, format!("{shown}: {err}")))?;
-    let policy = policy.map(read_policy).transpose()?;
+    let policy = policy.map(policy::load).transpose()?;
     let mut found: Vec<(PayloadDigest, OrderDigest, Provenance, String, Option<String>)> = Vec::new();
     let mut broken = None;
     let (mut untrusted, mut forged) = (0, false);
@@ -143,11 +142,4 @@ fn names_a_vendor(envelope: &Envelope, policy: &Policy) -> bool {
         let name = signer.key.fingerprint();
         envelope.signatures().iter().any(|signature| signature.keyid == name)
     })
-}
-
-fn read_policy(path: &Path) -> Result<Policy, Failure> {
-    let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", path.display()));
-    let bytes = fs::read(path, policy::MAX_POLICY)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"it is not UTF-8"))?;
-    Policy::parse(text).map_err(|err| wrong(&err))
 }

@@ -8,6 +8,7 @@
 
 use super::exit::Failure;
 use crate::json;
+use crate::path::TreePath;
 use std::io::{self, IsTerminal, Write};
 
 /// Shows untrusted text harmlessly: control characters, bidirectional overrides, line and paragraph separators and other invisible format
@@ -51,6 +52,14 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Says which names of a source other systems take for one.
+pub fn note_folding(pairs: &[(TreePath, TreePath)]) {
+    for (a, b) in pairs {
+        let (a, b) = (escape(&a.escaped()), escape(&b.escaped()));
+        say(&format!("note: {a} and {b} are one name where case or Unicode form is not distinguished"));
+    }
+}
+
 /// Prints a failure.
 pub fn fail(failure: &Failure) {
     let red = if colour() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
@@ -66,7 +75,7 @@ pub fn count(n: usize, what: &str) -> String {
 }
 
 /// Whether standard error takes colour.
-pub fn colour() -> bool {
+fn colour() -> bool {
     io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

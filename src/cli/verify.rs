@@ -6,7 +6,6 @@ use crate::bundle::MAX_BUNDLE;
 use crate::digest::{OrderDigest, Wanted};
 use crate::fs::{self, FsError, Why};
 use crate::path::TreePath;
-use crate::policy::MAX_POLICY;
 use crate::scan::{self, Options, ScanError};
 use crate::statement::{Release, SourceCommitment, Word};
 use crate::tree::TreeKind;
@@ -73,8 +72,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Failure::usage("--policy is not given: whose signature counts is for you to say, and for nobody else")
             .hint("`countersign policy init --vendor V.pub --rebuilder R.pub --rebuilders 1 -o policy.toml` begins one")
     })?;
-    let policy = read(policy, MAX_POLICY)?;
-    let bundle = read(&args.bundle, MAX_BUNDLE)?;
+    let policy = super::policy::read(policy)?;
+    let bundle = read_bundle(&args.bundle)?;
     let files = args.files.iter().map(|path| file(path)).collect::<Result<Vec<_>, Failure>>()?;
     let tree = args.tree.as_deref().map(directory).transpose()?;
     let question =
@@ -112,9 +111,9 @@ fn expected(args: &Args) -> Result<Expected, Failure> {
     Ok(Expected { product: args.product.clone(), version: args.version.clone(), subject })
 }
 
-/// Reads a file that has a limit of the specification: step 1 of verifying.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    fs::read(path, limit).map_err(|err| match err {
+/// Reads a bundle within the limit of the specification: step 1 of verifying.
+pub(super) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path, MAX_BUNDLE).map_err(|err| match err {
         FsError { why: Why::TooLong(_), .. } => Failure::new(Exit::Broken, err),
         err => err.into(),
     })

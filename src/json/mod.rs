@@ -6,9 +6,9 @@
 //! [`MAX_VALUES`] values, anything after the value, a byte order mark, lone surrogates, invalid UTF-8, NaN. Only then are the same bytes read into
 //! a type. Unknown fields are the type's business: `#[serde(deny_unknown_fields)]` where the format is closed.
 
-use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 mod objects;
 
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::collections::HashSet;

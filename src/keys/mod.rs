@@ -4,7 +4,7 @@
 //! memory when they go. The seed leaves this room in one way: as the text of a key file.
 
 pub mod file;
-pub mod openssh;
+mod openssh;
 
 pub use openssh::{KeyFile, Unlocked};
 

@@ -247,7 +247,7 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, 
     let options = Options { kind: TreeKind::Environment, ..*options };
     let mut paths = Vec::new();
     for root in roots {
-        let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(|p| p.trim_suffix_slashes());
+        let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(without_end_slashes);
         let path = path.and_then(|p| TreePath::from_bytes(p).ok()).ok_or_else(|| ScanError::Root(root.clone()))?;
         paths.push(path);
     }
@@ -315,16 +315,9 @@ fn below(path: &TreePath, dir: &TreePath) -> bool {
 }
 
 #[cfg(unix)]
-trait TrimSlashes {
-    fn trim_suffix_slashes(&self) -> &Self;
-}
-
-#[cfg(unix)]
-impl TrimSlashes for [u8] {
-    fn trim_suffix_slashes(&self) -> &[u8] {
-        let end = self.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
-        &self[..end]
-    }
+fn without_end_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
+    &path[..end]
 }
 
 /// Every wanted digest of one file that the user named, in one pass. Links are followed; FIFOs and devices are refused.

@@ -354,3 +354,41 @@ fn a_directory_that_is_another_one_when_it_is_opened_again() {
     let got = tree(root, &Options { exclude: &exclude, ..Options::new(TreeKind::Source) });
     assert!(matches!(&got, Err(ScanError::Changed(path)) if *path == deep(59)), "{got:?}");
 }
+
+/// The limit is the process's, so the test runs itself again with the usual one.
+#[test]
+fn descriptors_do_not_run_out() {
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+    const INNER: &str = "COUNTERSIGN_TEST_DESCRIPTORS";
+    if let Some(top) = std::env::var_os(INNER) {
+        // As on a large machine with a slow disk: every thread is in the middle of a file.
+        let slow = |_, _| std::thread::sleep(std::time::Duration::from_millis(100));
+        let threads = NonZeroUsize::new(300).unwrap();
+        let options = Options { threads, progress: Some(&slow), ..Options::new(TreeKind::Source) };
+        let lines = |name: &str| tree(&Path::new(&top).join(name), &options).unwrap().tree.entries().len();
+        assert_eq!((lines("deep"), lines("wide")), (1301, 1500));
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // In each directory one that waits while its sibling is walked.
+    create_dir(dir.path().join("deep")).unwrap();
+    let mut at = rustix::fs::open(dir.path().join("deep"), beneath::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..1300 {
+        mkdirat(&at, "a", Mode::RWXU).unwrap();
+        openat(&at, "a/f", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+        mkdirat(&at, "a-", Mode::RWXU).unwrap();
+        at = openat(&at, "a-", beneath::DIRECTORY, Mode::empty()).unwrap();
+    }
+    for i in 0..1500 {
+        create_dir_all(dir.path().join(format!("wide/{i}"))).unwrap();
+        let file = std::fs::File::create(dir.path().join(format!("wide/{i}/f"))).unwrap();
+        file.set_len(read::SMALL as u64).unwrap();
+    }
+    let mut again = std::process::Command::new("sh");
+    again.args(["-c", "ulimit -n 1024 && exec \"$0\" --exact scan::tests::descriptors_do_not_run_out"]);
+    let out = again.arg(std::env::current_exe().unwrap()).env(INNER, dir.path()).output().unwrap();
+    drop(at);
+    crate::source::remove_tree(dir.path()).unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.contains("1 passed"), "{}", &text[..text.len().min(2000)]);
+}

@@ -1,6 +1,7 @@
 //! The parallel walk: one thread at a time goes through the directories in the order of a listing, all read and hash.
 //!
-//! A directory waits as a path, not as a descriptor, so that neither width nor depth runs out of them.
+//! Descriptors are kept for so many directories only and opened again by path where one was let go, so that neither width nor depth
+//! runs out of them (`order`).
 
 mod order;
 mod pool;
@@ -17,7 +18,6 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Walks a directory that the user named.
@@ -69,9 +69,8 @@ pub(super) fn named<R: Send>(
             }
         }
     } else {
-        let dir = Arc::new(Opened { fd: dir });
         let above = shown.parent().unwrap_or(Path::new("/"));
-        let walk = Walk::new(rustix::io::dup(&dir.fd).map_err(fail)?, above, None, options, stamper);
+        let walk = Walk::new(rustix::io::dup(&dir).map_err(fail)?, above, None, options, stamper);
         if (options.exclude)(path, false) {
             return Ok(Some(Ended { base, excluded: vec![path.clone()], folding: Vec::new() }));
         }
@@ -102,11 +101,6 @@ struct Walk<'a> {
     bytes: AtomicU64,
     /// Of all files that were opened.
     lengths: AtomicU64,
-}
-
-/// An open directory.
-struct Opened {
-    fd: OwnedFd,
 }
 
 impl<'a> Walk<'a> {
@@ -141,12 +135,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads what is not a directory.
-    fn leaf(&self, dir: &Opened, path: TreePath, kind: FileType, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
+    fn leaf(&self, dir: &OwnedFd, path: TreePath, kind: FileType, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
         let name = path.parts().next_back().unwrap_or_default().to_owned();
         let node = match kind {
             FileType::RegularFile => return self.file(dir, &name, path, buffer),
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(&dir.fd, &name[..], Vec::new()).map_err(|err| match err {
+                let target = rustix::fs::readlinkat(dir, &name[..], Vec::new()).map_err(|err| match err {
                     Errno::INVAL | Errno::NOENT => ScanError::Changed(self.show(&path)),
                     err => ScanError::io("read", &self.show(&path), err),
                 })?;
@@ -162,9 +156,9 @@ impl<'a> Walk<'a> {
         Ok(Found { entry: Entry { path, node }, stamp: self.stamper.stat(&stat), listed: true })
     }
 
-    fn file(&self, dir: &Opened, name: &[u8], path: TreePath, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
+    fn file(&self, dir: &OwnedFd, name: &[u8], path: TreePath, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
         let fail = |err: Errno| ScanError::io("read", &self.show(&path), err);
-        let fd = match rustix::fs::openat(&dir.fd, name, OFlags::RDONLY | beneath::CAREFUL, Mode::empty()) {
+        let fd = match rustix::fs::openat(dir, name, OFlags::RDONLY | beneath::CAREFUL, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) if self.lenient() => {
                 let stat = self.look(dir, name, &path)?;
@@ -237,8 +231,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn look(&self, dir: &Opened, name: &[u8], path: &TreePath) -> Result<Stat, ScanError> {
-        rustix::fs::statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|err| match err {
+    fn look(&self, dir: &OwnedFd, name: &[u8], path: &TreePath) -> Result<Stat, ScanError> {
+        rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|err| match err {
             Errno::NOENT => ScanError::Changed(self.show(path)),
             err => ScanError::io("read", &self.show(path), err),
         })

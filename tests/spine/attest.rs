@@ -91,13 +91,16 @@ fn nothing_is_written_over() {
     project.put("statement", "precious");
     project.run(&["build", "--source", "src", "--out", "new", "--statement", "statement"]).ends(2);
     assert!(!project.path("new").exists());
+    project
+        .run(&["build", "--source", "src", "--out", "new", "--log", "statement"])
+        .fails(2, "statement is there already");
     assert_eq!(project.text("statement"), "precious");
 }
 
 #[test]
 fn half_of_it_is_never_there() {
     let project = Project::tiny();
-    refuses(&project, &["--bundle", "no/dir.jsonl"], 7, "no/.dir.log.");
+    refuses(&project, &["--bundle", "no/dir.jsonl"], 7, "cannot create no/dir.log: ");
     refuses(&project, &["--bundle", "no/dir.jsonl", "--log", "tmp/../b.log", "--out", "out"], 7, "no/dir.environment");
     // Where the environment's listing should go, something stands.
     std::fs::create_dir(project.path("b.environment")).unwrap();

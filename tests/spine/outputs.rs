@@ -123,6 +123,7 @@ fn compare_says_what_and_where() {
     std::fs::set_permissions(project.path("right/same"), PermissionsExt::from_mode(0o755)).unwrap();
     let said = project.run(&["compare", "left", "right"]).ends(1).last("different: 3 entries");
     said.prints("same: mode 0644 in A, 0755 in B\n");
+    assert_eq!(project.run(&["compare", "a", "c", "--json"]).ends(1).json()["differences"][0]["firstDifference"], 2);
     let document = project.run(&["compare", "left", "right", "--json"]).ends(1).json();
     assert_eq!(document["equal"], false);
     let found: Vec<(&str, &str)> = document["differences"]

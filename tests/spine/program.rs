@@ -73,7 +73,14 @@ fn every_document_has_a_schema() {
     let attested = json(&["attest", "--source", "src", "--key", "vendor", "--bundle", BUNDLE]);
     assert_eq!(built["files"], attested["files"]);
     assert_eq!(built["files"].as_array().unwrap().len(), 2);
+    let previous = format!("sha256:{}", "0".repeat(64));
+    let later = ["attest", "--source", "src", "--key", "vendor", "--bundle", "later.jsonl", "--previous", &previous];
+    assert_eq!(json(&later)["release"]["previous"], previous.as_str());
+    assert_eq!(json(&["inspect", "later.jsonl"])["lines"][0]["release"]["previous"], previous.as_str());
     json(&["inspect", BUNDLE]);
+    json(&["policy", "check", "policy"]);
+    json(&["policy", "init", "--vendor", "vendor.pub", "--rebuilders", "none", "-o", "p"]);
+    json(&["bundle", "export", BUNDLE, "--format", "dsse", "-o", "exported"]);
     json(&["compare", "built", "built"]);
     let rebuilt = seen(project.review(&["--json"]).ends(0).json());
     assert_eq!((&rebuilt["verdict"], &rebuilt["buildOrder"]), (&"identical".into(), &attested["buildOrder"]));
@@ -81,10 +88,53 @@ fn every_document_has_a_schema() {
     let mut schemas = schemas.take();
     schemas.sort();
     schemas.dedup();
-    assert_eq!(schemas.len(), 9, "a schema for each kind of document: {schemas:?}");
+    assert_eq!(schemas.len(), 11, "a schema for each kind of document: {schemas:?}");
     for schema in &schemas {
         assert!(schema.starts_with("urn:countersign:schema:") && schema.ends_with(":v1"), "{schema}");
     }
+}
+
+#[test]
+fn hints_are_about_the_command_that_gives_them() {
+    let project = Project::tiny();
+    project.attest();
+    assert!(Command::new("mkfifo").arg(project.path("src/pipe")).status().unwrap().success());
+    let said = project
+        .run(&["digest", "src"])
+        .fails(7, "src/pipe is a FIFO")
+        .says("hint: remove it, or leave it out with --exclude");
+    assert!(!said.err.contains("recipe"), "{}", said.err);
+    for said in [project.attest_to("new.jsonl", &[]), project.rebuild(&[])] {
+        let said = said
+            .fails(7, "src/pipe is a FIFO")
+            .says("hint: remove it, unless the recipe can leave it out: source.exclude");
+        assert!(!said.err.contains("--exclude"), "{}", said.err);
+    }
+    let said = project.run(&["compare", "src", "src"]).fails(7, "src/pipe is a FIFO");
+    assert!(!said.err.contains("--exclude"), "{}", said.err);
+    std::fs::remove_file(project.path("src/pipe")).unwrap();
+    let said = project.attest_to("no/such/b.jsonl", &[]).fails(7, "cannot create no/such/b.log: No such file");
+    assert!(!said.err.contains(".part"), "{}", said.err);
+    let policy = ["policy", "init", "--vendor", "vendor.pub", "--rebuilders", "1", "-o", "p"];
+    project.run(&policy).fails(2, "p is not written: what it requires").says("hint: --rebuilders N needs");
+}
+
+#[test]
+fn a_policy_that_is_too_long_is_wrong_everywhere() {
+    let project = Project::tiny();
+    project.attest();
+    let policy = project.text("policy");
+    // Comments up to the limit, then one byte more.
+    let full = (1 << 20) - policy.len() - 1;
+    project.put("long", format!("{policy}{}\n", "#".repeat(full)));
+    let good = ["policy", "check", "long"];
+    project.run(&good).ends(0);
+    project.put("long", format!("{policy}{}\n", "#".repeat(full + 1)));
+    project.run(&good).fails(2, "cannot read long: it is longer than 1048576 bytes");
+    for args in [&["verify", "out/run", "--bundle", BUNDLE][..], &["inspect", BUNDLE]] {
+        project.run(&[args, &["--policy", "long"]].concat()).fails(2, "cannot read long: it is longer");
+    }
+    project.rebuild(&["--policy", "long"]).fails(2, "cannot read long: it is longer");
 }
 
 #[test]
@@ -130,7 +180,7 @@ fn inspect_with_and_without_a_policy() {
     assert_eq!(states.last(), Some(&"unreadable"));
     project.verify(&["out/run"]).ends(0).last("1 independent rebuild");
     project.put("none", "");
-    project.run(&["inspect", "none"]).fails(4, "none holds no envelope");
+    project.run(&["inspect", "none"]).fails(4, "none: it holds no envelope");
 }
 
 #[test]

@@ -77,7 +77,9 @@ fn a_source_that_is_not_there_or_no_source() {
     project.rebuild(&["--source", "nowhere"]).fails(7, "nowhere");
     project.put("text", "no archive");
     project.rebuild(&["--source", "text"]).fails(7, "text");
-    project.run(&["attest", "--source", "nowhere", "--key", "vendor", "--bundle", "x"]).fails(2, "there is no recipe");
+    project
+        .run(&["attest", "--source", "nowhere", "--key", "vendor", "--bundle", "x"])
+        .fails(7, "cannot read nowhere: ");
     project.run(&["attest", "--source", "text", "--key", "vendor", "--bundle", "x"]).fails(2, "name it with --recipe");
     project.put("src/countersign.toml", "name = \"x\"\nversion = \"1\"\nsurprise = 1\n");
     project.attest_to("x", &[]).fails(2, "line 3: ");

@@ -6,9 +6,10 @@
 
 use super::super::stamp::Stamp;
 use super::super::{Found, ScanError, beneath};
-use super::{Opened, Walk, word};
+use super::{Walk, pool, word};
 use crate::path::TreePath;
 use crate::tree::{self, Entry, Node, TreeKind};
+use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -18,17 +19,21 @@ use std::sync::Arc;
 const BATCH: usize = 64;
 /// Directories whose descriptors the steps of one batch may keep open.
 const BATCH_DIRECTORIES: usize = 4;
-/// Directories above the one that is walked whose descriptors are kept; the others are opened again when it is their turn.
+/// Directories from the root on whose descriptors are kept; those further down are opened again when it is their turn.
 const KEPT: usize = 32;
-/// The same for directories that wait for the siblings that sort between `a` and `a/`.
+/// In each of them, directories that wait for the siblings that sort between `a` and `a/` with their descriptors open.
 const KEPT_PENDING: usize = 4;
+
+// All that a walk may hold open at once leaves room in the 1024 descriptors that a process usually may have: directories and a file of each
+// thread's batch, one batch that waits (none is made while one does), what is kept above. Test: `descriptors_do_not_run_out`.
+const _: () = assert!((pool::MAX_THREADS + 1) * (BATCH_DIRECTORIES + 1) + (KEPT + 2) * (1 + KEPT_PENDING) < 960);
 
 /// Something to read.
 pub(super) enum Step {
     /// A directory, or what is closed: nothing more to do.
     Found(Found),
     /// Anything else.
-    Leaf { dir: Arc<Opened>, path: TreePath, kind: FileType },
+    Leaf { dir: Arc<OwnedFd>, path: TreePath, kind: FileType },
 }
 
 /// The walk, and where it is.
@@ -43,7 +48,8 @@ pub(super) struct Order<'w, 'a> {
 
 /// A directory, and how far the walk has come in it.
 struct Level {
-    dir: Option<Arc<Opened>>,
+    /// `None` when it was let go; see [`Level::opened`].
+    dir: Option<Arc<OwnedFd>>,
     path: Option<TreePath>,
     stamp: Stamp,
     /// The names one after another; a directory's ends with `/`.
@@ -65,7 +71,9 @@ struct Child {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     Leaf(FileType),
+    /// The directory `a` itself.
     Directory,
+    /// `a/`: what is in it.
     Inside,
 }
 
@@ -134,7 +142,7 @@ impl<'w, 'a> Order<'w, 'a> {
                         if self.stack.len() > KEPT
                             && let Some(level) = self.stack.last_mut()
                         {
-                            level.dir = None;
+                            level.let_go();
                         }
                         self.stack.push(below);
                     }
@@ -164,7 +172,7 @@ impl<'w, 'a> Order<'w, 'a> {
         }
         let mut level = Level {
             stamp: walk.stamper.stat(&stat),
-            dir: Some(Arc::new(Opened { fd })),
+            dir: Some(Arc::new(fd)),
             path,
             names: Vec::new(),
             children: Vec::new(),
@@ -235,8 +243,14 @@ impl Level {
         }
     }
 
+    /// Closes the directory, and those in it that wait: their number grows with the depth otherwise.
+    fn let_go(&mut self) {
+        self.dir = None;
+        self.pending.iter_mut().for_each(|(_, below)| below.dir = None);
+    }
+
     /// The directory's descriptor, opened again if it was let go.
-    fn opened(&mut self, walk: &Walk<'_>) -> Result<Arc<Opened>, ScanError> {
+    fn opened(&mut self, walk: &Walk<'_>) -> Result<Arc<OwnedFd>, ScanError> {
         if let Some(dir) = &self.dir {
             return Ok(dir.clone());
         }
@@ -247,6 +261,6 @@ impl Level {
         if walk.stamper.stat(&stat).place != self.stamp.place {
             return Err(walk.error(&self.path, Errno::NOENT));
         }
-        Ok(self.dir.insert(Arc::new(Opened { fd })).clone())
+        Ok(self.dir.insert(Arc::new(fd)).clone())
     }
 }

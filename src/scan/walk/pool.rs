@@ -14,7 +14,10 @@ pub(super) type Do<'a, J, R> = dyn Fn(J, &mut Vec<u8>) -> Result<R, ScanError> +
 /// Is given the results in order.
 pub(super) type Take<'a, R> = dyn FnMut(R) -> Result<(), ScanError> + Send + 'a;
 
-/// Runs all jobs on so many threads, this one among them. After an error no further job is begun; of several errors the one of the
+/// Most threads of one walk: one thread makes the jobs of all, and each job under way keeps directories open.
+pub(super) const MAX_THREADS: usize = 128;
+
+/// Runs all jobs on so many threads, at most [`MAX_THREADS`], this one among them. After an error no further job is begun; of several errors the one of the
 /// earliest job is returned.
 pub(super) fn run<J: Send, R: Send>(
     threads: NonZeroUsize,
@@ -22,12 +25,13 @@ pub(super) fn run<J: Send, R: Send>(
     work: &Do<'_, J, R>,
     take: &mut Take<'_, R>,
 ) -> Result<(), ScanError> {
+    let threads = threads.get().min(MAX_THREADS);
     // Enough that all go on while one of them has a large file.
-    let ahead = 2 * threads.get() + 28;
+    let ahead = 2 * threads + 28;
     let state = Mutex::new(State::default());
     let pool = Pool { state, ready: Condvar::new(), make: Mutex::new(make), work, take: Mutex::new(take), ahead };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(|| pool.help())).collect();
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| pool.help())).collect();
         pool.help();
         others.into_iter().try_for_each(|other| other.join().map_err(|_| ScanError::Panicked))
     })?;
@@ -236,13 +240,22 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_nobody_waits_for_ever() {
         let here = std::thread::current().id();
+        let (panicking, panics) = (Mutex::new(false), Condvar::new());
         let work = |job: u64, _: &mut Vec<u8>| {
             // On the other thread only: one on this thread goes on as a panic.
             let other = std::thread::current().id() != here;
             match job {
-                9.. if other => panic!("as it should"),
+                9.. if other => {
+                    *panicking.lock().unwrap() = true;
+                    panics.notify_all();
+                    panic!("as it should");
+                }
                 // This thread waits, so that the other one comes to it.
-                9 => std::thread::sleep(Duration::from_millis(200)),
+                9.. => {
+                    let waited =
+                        panics.wait_timeout_while(panicking.lock().unwrap(), Duration::from_secs(60), |said| !*said);
+                    assert!(!waited.unwrap().1.timed_out(), "the other thread never had its turn");
+                }
                 _ => {}
             }
             Ok(job)
