@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 const BATCH_DIRECTORIES: usize = 4;
 /// Directories above the one that is walked whose descriptors are kept; the others are opened again when it is their turn.
 const KEPT: usize = 32;
-/// The same for directories that wait for the siblings that sort between `a` and `a/`.
+/// The same, in each of those and in the one that is walked, for directories that wait for the siblings that sort between `a` and `a/`.
 const KEPT_PENDING: usize = 4;
 
 /// Something to read.
@@ -135,6 +135,7 @@ impl<'w, 'a> Order<'w, 'a> {
                             && let Some(level) = self.stack.last_mut()
                         {
                             level.dir = None;
+                            level.pending.iter_mut().for_each(|(_, waiting)| waiting.dir = None);
                         }
                         self.stack.push(below);
                     }
@@ -194,7 +195,11 @@ impl<'w, 'a> Order<'w, 'a> {
             (kind, _) => kind,
         };
         if (walk.options.exclude)(&path, kind == FileType::Directory) {
-            self.excluded.push(path);
+            if walk.options.note_excluded {
+                // It is held: as many as there may be entries, and no more.
+                walk.count()?;
+                self.excluded.push(path);
+            }
             return Ok(());
         }
         let (at, len) = (level.names.len(), name.count_bytes() as u16);
