@@ -12,7 +12,7 @@ use crate::path::{PathRefused, TreePath};
 use crate::scan::{Exclude, Progress, ScanError, Scanned};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use stream::Metered;
@@ -23,7 +23,7 @@ pub const MAX_UNPACKED: u64 = 64 << 30;
 const MAX_BETWEEN: u64 = 1 << 20;
 /// Longest target of a link.
 const MAX_TARGET: usize = 65_536;
-/// Names and targets are held in memory; together they may be one part in so many of what an archive may unpack to, or [`LEAST_NAMES`].
+/// Names, those of directories that are only implied too, and targets are held in memory; together they may be one part in so many of what an archive may unpack to, or [`LEAST_NAMES`].
 const NAMES: u64 = 64;
 /// See [`NAMES`].
 const LEAST_NAMES: u64 = 1 << 20;
@@ -127,6 +127,7 @@ pub fn tree(
     let mut entries: Vec<Entry> = Vec::new();
     let mut files: HashMap<TreePath, usize> = HashMap::new();
     let mut excluded: BTreeSet<TreePath> = BTreeSet::new();
+    let mut dirs: HashSet<TreePath> = HashSet::new();
     let mut total = 0;
     let most_names = (limit / NAMES).max(LEAST_NAMES);
     let mut names = 0;
@@ -145,6 +146,16 @@ pub fn tree(
             return if excluded.insert(top) { hold(length) } else { Ok(()) };
         }
         hold(at.as_bytes().len())?;
+        // A tree knows each directory once, and a name can be of two thousand that no member is.
+        let mut above = at.parent();
+        while let Some(dir) = above {
+            if dirs.contains(&dir) {
+                break;
+            }
+            hold(dir.as_bytes().len())?;
+            above = dir.parent();
+            dirs.insert(dir);
+        }
         let node = match member {
             Member::Dir => Node::Dir { perm: 0o755 },
             Member::Link { target } => {

@@ -265,4 +265,16 @@ fn names_and_targets_have_a_limit_of_their_own() {
     };
     assert_eq!(exclude(true).unwrap().excluded.len(), 1);
     assert!(matches!(exclude(false).unwrap_err(), ArchiveError::Names { .. }));
+    // Directories that no member is: each once.
+    let deep = |tops: usize| {
+        made(|tar| {
+            for i in 0..4 {
+                let mut header = header(EntryType::Regular, 0);
+                let name = format!("{}/{}{i}", i % tops, "d/".repeat(800));
+                tar.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+        })
+    };
+    assert_eq!(read_with(&deep(1), 0, limit).unwrap().tree.entries().len(), 4);
+    assert!(matches!(read_with(&deep(4), 0, limit).unwrap_err(), ArchiveError::Names { .. }));
 }
