@@ -140,7 +140,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place);
     let failure = match failure {
-        Some((failure, begun)) if built.is_empty() || failure.exit != Exit::BuildFailed => {
+        Some(Stopped { failure, begun }) if built.is_empty() || failure.exit != Exit::BuildFailed => {
             return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
         }
         failure => failure,
@@ -154,7 +154,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     // From here on, and not before, the expected outputs are looked at.
     let trees: Vec<_> = built.iter().map(|(built, _)| &built.outputs).collect();
     let judgement = rebuild::judge(&chosen.expected, &trees);
-    if let Some((failure, begun)) = failure {
+    if let Some(Stopped { failure, begun }) = failure {
         // A run that differed is not made undone by another one that failed.
         if judgement.worst() == ArtifactVerdict::Identical {
             return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
@@ -291,9 +291,16 @@ impl Drop for Place {
     }
 }
 
+/// Why no further run began.
+struct Stopped {
+    failure: Failure,
+    /// How many runs had begun.
+    begun: u32,
+}
+
 /// The runs that were finished, each with its outputs, listing and log in the place; and the first failure, after which no further run
-/// begins, with the number of runs that were begun.
-fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<(Failure, u32)>) {
+/// begins.
+fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<Stopped>) {
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
         // Several at a time would be shown mixed up.
@@ -321,7 +328,7 @@ fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built
             }
         }
         if let Some(failure) = failed {
-            return (done, Some((failure, begun)));
+            return (done, Some(Stopped { failure, begun }));
         }
     }
     (done, None)
