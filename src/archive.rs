@@ -2,7 +2,7 @@
 //!
 //! Strict, since two readers that disagree about an archive are how one source is reviewed and another built (docs/spec.md §2): every
 //! member is a file, link or directory; none is there twice, outside, or after the end; nothing is cut off. Read as a stream: memory does not
-//! grow with contents, and unpacked bytes are counted against a limit as they come.
+//! grow with contents, names have a limit, and unpacked bytes are counted against a limit as they come.
 
 mod stream;
 
@@ -12,7 +12,7 @@ use crate::path::{PathRefused, TreePath};
 use crate::scan::{Exclude, Progress, ScanError, Scanned};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use stream::Metered;
@@ -23,6 +23,10 @@ pub const MAX_UNPACKED: u64 = 64 << 30;
 const MAX_BETWEEN: u64 = 1 << 20;
 /// Longest target of a link.
 const MAX_TARGET: usize = 65_536;
+/// Names, those of directories that are only implied too, and targets are held in memory; together they may be one part in so many of what an archive may unpack to, or [`LEAST_NAMES`].
+const NAMES: u64 = 64;
+/// See [`NAMES`].
+const LEAST_NAMES: u64 = 1 << 20;
 
 /// An archive that is not a source tree.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +79,14 @@ pub enum ArchiveError {
         /// The limit.
         limit: u64,
     },
+    /// Names and targets that are too much to be held in memory.
+    #[error("{}: its names and the targets of its links are more than {limit} bytes in all", path.display())]
+    Names {
+        /// The archive.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
     /// The file is not what it was a moment ago.
     #[error("{} changed while it was read", .0.display())]
     Changed(PathBuf),
@@ -114,8 +126,15 @@ pub fn tree(
 ) -> Result<Scanned, ArchiveError> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut files: HashMap<TreePath, usize> = HashMap::new();
-    let mut excluded: Vec<TreePath> = Vec::new();
+    let mut excluded: BTreeSet<TreePath> = BTreeSet::new();
+    let mut dirs: HashSet<TreePath> = HashSet::new();
     let mut total = 0;
+    let most_names = (limit / NAMES).max(LEAST_NAMES);
+    let mut names = 0;
+    let mut hold = |bytes: usize| {
+        names += bytes as u64;
+        if names > most_names { Err(ArchiveError::Names { path: path.to_owned(), limit: most_names }) } else { Ok(()) }
+    };
     let mut buffer = vec![0; crate::scan::read::SMALL];
     let meta = members(path, strip, limit, &mut |at, member| {
         if entries.len() == MAX_ENTRIES {
@@ -123,12 +142,26 @@ pub fn tree(
         }
         let is_dir = matches!(member, Member::Dir);
         if let Some(top) = left_out(&at, is_dir, exclude) {
-            excluded.push(top);
-            return Ok(());
+            let length = top.as_bytes().len();
+            return if excluded.insert(top) { hold(length) } else { Ok(()) };
+        }
+        hold(at.as_bytes().len())?;
+        // A tree knows each directory once, and a name can be of two thousand that no member is.
+        let mut above = at.parent();
+        while let Some(dir) = above {
+            if dirs.contains(&dir) {
+                break;
+            }
+            hold(dir.as_bytes().len())?;
+            above = dir.parent();
+            dirs.insert(dir);
         }
         let node = match member {
             Member::Dir => Node::Dir { perm: 0o755 },
-            Member::Link { target } => Node::Link { target: target.into() },
+            Member::Link { target } => {
+                hold(target.len())?;
+                Node::Link { target: target.into() }
+            }
             Member::File { perm, size, data } => {
                 let mut hasher = ContentHasher::new(size, wanted);
                 copy(path, data, size, &mut buffer, &mut |bytes| {
@@ -153,10 +186,8 @@ pub fn tree(
         entries.push(Entry { path: at, node });
         Ok(())
     })?;
-    excluded.sort_unstable();
-    excluded.dedup();
     let tree = Tree::new(TreeKind::Source, entries).map_err(|why| ArchiveError::Tree { path: path.to_owned(), why })?;
-    Ok(Scanned::of_archive(path, &meta, tree, excluded))
+    Ok(Scanned::of_archive(path, &meta, tree, excluded.into_iter().collect()))
 }
 
 /// An archive names what is below an excluded directory too: the top-most excluded path, if there is one.

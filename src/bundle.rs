@@ -129,7 +129,7 @@ fn read_line(raw: &[u8]) -> Line<'_> {
         Err(err) => return Line::Other(err.into()),
     };
     match document.read::<Blob>() {
-        Ok(blob) if blob.kind == BLOB_TYPE => Line::Blob(blob),
+        Ok(blob) if blob.kind == BLOB_TYPE && blob.media_type == LISTING_MEDIA_TYPE => Line::Blob(blob),
         _ => Envelope::read(document).map_or_else(Line::Other, Line::Envelope),
     }
 }
@@ -163,6 +163,19 @@ mod tests {
         let sha256 = digest::sha256(b"countersign-tree v1 source\n");
         assert_eq!(bundle.text(&sha256), Some("countersign-tree v1 source\n"));
         assert_eq!(bundle.text(&digest::sha256(b"other")), None);
+    }
+
+    #[test]
+    fn text_of_another_kind_is_no_blob() {
+        let blob = String::from_utf8(Blob::listing("x").to_line()).unwrap();
+        for (from, to) in [("tree.v1", "tree.v2"), ("blob:v1", "blob:v2"), ("\"text\"", "\"texts\"")] {
+            let changed = blob.replacen(from, to, 1);
+            assert_ne!(changed, blob);
+            let bundle = Bundle::parse(changed.as_bytes()).unwrap();
+            assert!(matches!(bundle.lines().next(), Some(Line::Other(_))), "{changed}");
+            assert_eq!(bundle.text(&digest::sha256(b"x")), None);
+        }
+        assert_eq!(Bundle::parse(blob.as_bytes()).unwrap().text(&digest::sha256(b"x")), Some("x"));
     }
 
     #[test]

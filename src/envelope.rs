@@ -34,8 +34,8 @@ pub struct Envelope {
 pub struct Signature {
     /// What the signer calls its key; decides nothing.
     pub keyid: String,
-    /// 64 bytes.
-    pub sig: [u8; SIGNATURE_LEN],
+    /// 64 bytes, or it is nobody's.
+    pub sig: Vec<u8>,
 }
 
 /// A line that is not an envelope.
@@ -53,9 +53,6 @@ pub enum EnvelopeError {
     /// No signature, or too many.
     #[error("it has {0} signatures; 1 to {MAX_SIGNATURES} are read")]
     Signatures(usize),
-    /// A signature of the wrong length.
-    #[error("a signature is {0} bytes long; Ed25519 has {SIGNATURE_LEN}")]
-    SignatureLength(usize),
     /// Over [`MAX_PAYLOAD`].
     #[error("its payload is longer than {MAX_PAYLOAD} bytes")]
     PayloadTooLong,
@@ -103,7 +100,6 @@ impl Envelope {
         }
         let signatures = wire.signatures.into_iter().map(|wire| {
             let sig = base64(&wire.sig).ok_or(EnvelopeError::Base64("signature"))?;
-            let sig = sig.try_into().map_err(|sig: Vec<u8>| EnvelopeError::SignatureLength(sig.len()))?;
             Ok(Signature { keyid: wire.keyid, sig })
         });
         Ok(Envelope::new(&payload, signatures.collect::<Result<_, EnvelopeError>>()?))
@@ -112,7 +108,7 @@ impl Envelope {
     /// Puts a payload and one signature over [`pae`] of it together; `sign` makes the signature.
     pub fn sign(payload: Vec<u8>, key: &PublicKey, sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_LEN]) -> Envelope {
         let mut envelope = Envelope::new(&payload, Vec::new());
-        let sig = sign(envelope.message());
+        let sig = sign(envelope.message()).to_vec();
         envelope.signatures.push(Signature { keyid: key.fingerprint(), sig });
         envelope
     }
@@ -138,7 +134,7 @@ impl Envelope {
             signatures: self
                 .signatures
                 .iter()
-                .map(|s| WireSignature { keyid: s.keyid.clone(), sig: STANDARD.encode(s.sig) })
+                .map(|s| WireSignature { keyid: s.keyid.clone(), sig: STANDARD.encode(&s.sig) })
                 .collect(),
         }
     }
@@ -226,7 +222,10 @@ pub fn signers(envelopes: &[&Envelope], keys: &[PublicKey], mut budget: Budget) 
                 }
                 tried => {
                     found[index].misnamed.extend(tried);
-                    rest.push((&signature.sig, tried));
+                    // One of another length is by no key, and need not be tried.
+                    if signature.sig.len() == SIGNATURE_LEN {
+                        rest.push((&signature.sig[..], tried));
+                    }
                 }
             }
         }
@@ -253,14 +252,14 @@ pub fn signers(envelopes: &[&Envelope], keys: &[PublicKey], mut budget: Budget) 
 /// An envelope with signatures by none of the keys that they name.
 struct Waiting<'e> {
     index: usize,
-    rest: Vec<(&'e [u8; SIGNATURE_LEN], Option<usize>)>,
+    rest: Vec<(&'e [u8], Option<usize>)>,
     /// The next signature, and the next key for it.
     at: (usize, usize),
 }
 
 impl<'e> Waiting<'e> {
     /// The next signature and key to try together.
-    fn next(&mut self, keys: &[usize], by: &BTreeSet<usize>) -> Option<(&'e [u8; SIGNATURE_LEN], usize)> {
+    fn next(&mut self, keys: &[usize], by: &BTreeSet<usize>) -> Option<(&'e [u8], usize)> {
         while let Some((sig, tried)) = self.rest.get(self.at.0).copied() {
             while let Some(key) = keys.get(self.at.1).copied() {
                 self.at.1 += 1;
@@ -370,10 +369,15 @@ mod tests {
         assert_eq!(with(PAYLOAD_TYPE, "e3 0=", one.clone()), Err(EnvelopeError::Base64("payload")));
         assert_eq!(with(PAYLOAD_TYPE, "e31=", one.clone()), Err(EnvelopeError::Base64("payload")));
         assert_eq!(with(PAYLOAD_TYPE, "e30=", "[]".into()), Err(EnvelopeError::Signatures(0)));
-        assert_eq!(
-            with(PAYLOAD_TYPE, "e30=", format!(r#"[{{"sig":"{}"}}]"#, STANDARD.encode([7u8; 63]))),
-            Err(EnvelopeError::SignatureLength(63))
-        );
+        // A signature of another length is nobody's, and takes nothing from the one beside it.
+        let (_, public) = key(1);
+        for (strange, good) in [(0, true), (63, true), (65, true), (63, false)] {
+            let mut envelope = signed(b"{}", if good { 1 } else { 2 });
+            envelope.signatures.insert(0, Signature { keyid: public.fingerprint(), sig: vec![7; strange] });
+            let read = Envelope::parse(&envelope.to_line()).unwrap();
+            assert_eq!(read, envelope);
+            assert_eq!(read.signers(&[public]), vec![0; usize::from(good)], "{strange} bytes");
+        }
         assert!(matches!(with("text/plain", "e30=", one.clone()), Err(EnvelopeError::PayloadType(_))));
         assert!(matches!(parse(r#"{"payloadType":"x","payload":""}"#.into()), Err(EnvelopeError::Json(_))));
     }

@@ -5,6 +5,9 @@
 use crate::path::TreePath;
 use std::fmt;
 
+/// Any number of parts.
+const MANY: &[u8] = b"**";
+
 /// One pattern.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Glob(Vec<Box<[u8]>>);
@@ -42,25 +45,24 @@ impl Glob {
     /// Whether the whole path matches.
     pub fn matches(&self, path: &TreePath) -> bool {
         let parts: Vec<&[u8]> = path.parts().collect();
-        let pattern: Vec<&[u8]> = self.0.iter().map(|part| &**part).collect();
-        // `a/**` is all below `a`, not `a` itself.
-        if pattern.last() == Some(&&b"**"[..]) && pattern.len() > 1 {
-            let without = &pattern[..pattern.len() - 1];
-            return (1..parts.len()).any(|n| wild(without, &parts[..n], b"**", part_matches));
-        }
-        wild(&pattern, &parts, b"**", part_matches)
+        wild(&self.pattern(), &parts, &MANY, part_matches)
     }
 
     /// Whether the path, or a directory above it, matches.
     pub fn covers(&self, path: &TreePath) -> bool {
-        let mut at = Some(path.clone());
-        while let Some(path) = at {
-            if self.matches(&path) {
-                return true;
-            }
-            at = path.parent();
+        let parts: Vec<&[u8]> = path.parts().collect();
+        let mut pattern = self.pattern();
+        pattern.push(MANY);
+        wild(&pattern, &parts, &MANY, part_matches)
+    }
+
+    /// The parts, where `**` is any number of them at the end too: `a/**` is all below `a`, not `a` itself, as `a/*/**` is.
+    fn pattern(&self) -> Vec<&[u8]> {
+        let mut pattern: Vec<&[u8]> = self.0.iter().map(|part| &**part).collect();
+        if pattern.last() == Some(&MANY) {
+            pattern.insert(pattern.len() - 1, b"*");
         }
-        false
+        pattern
     }
 
     /// Whether something below this directory could match. `false` is certain; `true` is a possibility.
@@ -68,7 +70,7 @@ impl Glob {
         let mut pattern = self.0.iter();
         for part in dir.parts() {
             match pattern.next() {
-                Some(star) if **star == *b"**" => return true,
+                Some(star) if **star == *MANY => return true,
                 Some(wanted) if part_matches(&&**wanted, &part) => {}
                 _ => return false,
             }
@@ -148,6 +150,9 @@ mod tests {
             ("**/a/**/b/*", "x/a/y/b", false),
             ("out/**", "out/.hidden", true),
             ("**/*.py/**", "a/b.py/c", true),
+            ("**/**", "a", true),
+            ("a/**/**", "a", false),
+            ("a/**/**", "a/b", true),
         ] {
             let path = TreePath::from_bytes(path.as_bytes()).unwrap();
             assert_eq!(Glob::parse(pattern).unwrap().matches(&path), matched, "{pattern} on {path}");
@@ -185,5 +190,48 @@ mod tests {
         assert!(!glob.matches(&TreePath::from_bytes(&[[b'a'; 4000].as_slice(), b"b"].concat()).unwrap()));
         let deep = Glob::parse(&vec!["**/a"; 500].join("/")).unwrap();
         assert!(!deep.matches(&TreePath::from_bytes(&[b"a/".repeat(400), b"b".to_vec()].concat()).unwrap()));
+        // At the deepest path there can be: some thousand steps each time, not that for each directory above it, and above those.
+        let path = TreePath::from_bytes(&[b"a/".repeat(2000), b"f".to_vec()].concat()).unwrap();
+        let glob = Glob::parse(&["**/", &"a/".repeat(700), "b/**"].concat()).unwrap();
+        let begun = std::time::Instant::now();
+        for _ in 0..20 {
+            assert!(!glob.matches(&path) && !glob.covers(&path));
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
+
+    /// The specification's words, one after another; for small patterns only.
+    fn by_the_words(pattern: &[&str], parts: &[&str]) -> bool {
+        match (pattern, parts) {
+            ([], parts) => parts.is_empty(),
+            (["**"], parts) => !parts.is_empty(),
+            (["**", rest @ ..], parts) => (0..=parts.len()).any(|n| by_the_words(rest, &parts[n..])),
+            ([one, rest @ ..], [part, more @ ..]) => (*one == "*" || one == part) && by_the_words(rest, more),
+            (_, []) => false,
+        }
+    }
+
+    #[test]
+    fn every_small_pattern_on_every_small_path() {
+        let words = |of: &[&'static str], most: usize| {
+            let mut all: Vec<Vec<&'static str>> = vec![Vec::new()];
+            let mut last = all.clone();
+            for _ in 0..most {
+                last = last.iter().flat_map(|some| of.iter().map(|one| [&some[..], &[*one]].concat())).collect();
+                all.extend(last.clone());
+            }
+            all.remove(0);
+            all
+        };
+        let paths = words(&["a", "b"], 4);
+        for pattern in words(&["a", "b", "*", "**"], 4) {
+            let glob = Glob::parse(&pattern.join("/")).unwrap();
+            for parts in &paths {
+                let path = TreePath::from_bytes(parts.join("/").as_bytes()).unwrap();
+                assert_eq!(glob.matches(&path), by_the_words(&pattern, parts), "{glob} on {path}");
+                let above = (1..=parts.len()).any(|n| by_the_words(&pattern, &parts[..n]));
+                assert_eq!(glob.covers(&path), above, "{glob} covers {path}");
+            }
+        }
     }
 }

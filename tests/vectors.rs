@@ -19,6 +19,21 @@ fn verify_agrees_with_every_vector() {
     assert!(mismatches.is_empty(), "{} of {} vectors:\n{}", mismatches.len(), vectors.len(), mismatches.join("\n"));
 }
 
+#[test]
+fn listings_are_read_as_every_vector_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/vectors/tree");
+    let texts: Vec<PathBuf> =
+        children(&root).into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "txt")).collect();
+    assert!(texts.len() >= 50, "only {} listings", texts.len());
+    for path in texts {
+        let expected = std::fs::read_to_string(path.with_extension("expect")).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let read = std::str::from_utf8(&bytes).ok().and_then(|text| countersign::tree::Listing::parse(text).ok());
+        assert_eq!(read.is_some(), expected.starts_with("valid"), "{}: {expected}", path.display());
+        assert!(read.is_none_or(|listing| listing.to_string().as_bytes() == bytes), "{}", path.display());
+    }
+}
+
 /// The directories two levels down that hold an `expect.json`, sorted.
 fn vectors(root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = children(root)

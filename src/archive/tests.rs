@@ -231,3 +231,50 @@ fn stripping_and_excluding() {
     assert_eq!(names(&scanned), ["a", "b"]);
     assert_eq!(scanned.excluded.iter().map(|p| p.escaped()).collect::<Vec<_>>(), [".git"]);
 }
+
+#[test]
+fn names_and_targets_have_a_limit_of_their_own() {
+    let links = |n: usize| {
+        made(|tar| {
+            for i in 0..n {
+                let mut header = header(EntryType::Symlink, 0);
+                tar.append_link(&mut header, format!("l{i}"), "x".repeat(60_000)).unwrap();
+            }
+        })
+    };
+    let limit = 64 << 20;
+    assert_eq!(read_with(&links(17), 0, limit).unwrap().tree.entries().len(), 17);
+    let err = read_with(&links(18), 0, limit).unwrap_err();
+    assert!(matches!(err, ArchiveError::Names { limit: 1_048_576, .. }), "{err}");
+    // What is left out is held once, however often it is named; and counts when it is not the same.
+    let long = "n".repeat(90);
+    let members = |same: bool| {
+        made(|tar| {
+            for i in 0..12_000 {
+                let dir = if same { 0 } else { i };
+                file(tar, format!("{dir:05}/{long}{i:x}").as_bytes(), b"");
+            }
+        })
+    };
+    let exclude = |same: bool| {
+        let left_out: Box<Exclude> = match same {
+            true => Box::new(|path, _| path.as_bytes() == b"00000"),
+            false => Box::new(|_, is_dir| !is_dir),
+        };
+        tree(written(&members(same)).path(), 0, Wanted::default(), &*left_out, limit, None)
+    };
+    assert_eq!(exclude(true).unwrap().excluded.len(), 1);
+    assert!(matches!(exclude(false).unwrap_err(), ArchiveError::Names { .. }));
+    // Directories that no member is: each once.
+    let deep = |tops: usize| {
+        made(|tar| {
+            for i in 0..4 {
+                let mut header = header(EntryType::Regular, 0);
+                let name = format!("{}/{}{i}", i % tops, "d/".repeat(800));
+                tar.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+        })
+    };
+    assert_eq!(read_with(&deep(1), 0, limit).unwrap().tree.entries().len(), 4);
+    assert!(matches!(read_with(&deep(4), 0, limit).unwrap_err(), ArchiveError::Names { .. }));
+}

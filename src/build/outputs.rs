@@ -26,6 +26,7 @@ pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
     options.wanted = Wanted::SUBJECT;
     let leave_out = |path: &TreePath, is_dir: bool| !wanted(path, is_dir);
     options.exclude = &leave_out;
+    options.note_excluded = false;
     options.most = Most { entries: MAX_OUTPUTS, bytes: recipe.limits.outputs };
     let entries = scan::tree(dir, &options).map_err(unreadable)?.tree.into_entries();
     // Directories that could have held an output and did not are no outputs.
@@ -78,6 +79,7 @@ fn made(plan: &Plan, dir: &Path) -> Vec<TreePath> {
     };
     let mut options = scan::Options::new(TreeKind::Environment);
     options.exclude = &note;
+    options.note_excluded = false;
     // What was noted before an error is as good.
     let _ = scan::tree(dir, &options);
     let mut new = new.into_inner().unwrap_or_default();

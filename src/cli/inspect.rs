@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::verify::{ReleaseDocument, SourceDocument};
 use super::{policy, ui};
-use crate::bundle::{Bundle, LISTING_MEDIA_TYPE, Line};
+use crate::bundle::{Bundle, Line};
 use crate::digest::{self, Blake3, OrderDigest, PayloadDigest, Sha256, TreeDigest};
 use crate::envelope::Envelope;
 use crate::policy::Policy;
@@ -162,10 +162,6 @@ enum Says {
         sha256: Sha256,
         entries: Option<usize>,
     },
-    Blob {
-        sha256: Sha256,
-        media_type: String,
-    },
     Unreadable {
         why: String,
     },
@@ -189,13 +185,8 @@ impl<'a> Entry<'a> {
             },
             Line::Blob(blob) => {
                 let sha256 = digest::sha256(blob.text.as_bytes());
-                let says = match &*blob.media_type {
-                    LISTING_MEDIA_TYPE => {
-                        let entries = Listing::parse(&blob.text).ok().map(|listing| listing.lines.len());
-                        Says::Listing { sha256, entries }
-                    }
-                    other => Says::Blob { sha256, media_type: other.to_owned() },
-                };
+                let entries = Listing::parse(&blob.text).ok().map(|listing| listing.lines.len());
+                let says = Says::Listing { sha256, entries };
                 Entry { line, payload: None, signers: Vec::new(), says }
             }
             Line::Other(err) => {
@@ -244,7 +235,6 @@ impl<'a> Entry<'a> {
             Says::Other { predicate_type } => format!("a statement that is not read, {predicate_type}"),
             Says::Listing { sha256, entries: Some(entries) } => format!("listing sha256:{sha256}, {entries} entries"),
             Says::Listing { sha256, entries: None } => format!("sha256:{sha256}, called a listing, is none"),
-            Says::Blob { sha256, media_type } => format!("text sha256:{sha256}, {media_type}"),
             Says::Unreadable { why } => format!("ignored: {why}"),
         };
         let payload = self.payload.map_or(String::new(), |digest| format!(" sha256:{digest}"));

@@ -61,6 +61,35 @@ pub fn not_in_roots(what: &str, path: &Path, roots: &[PathBuf]) -> Result<(), Fa
     Ok(())
 }
 
+/// Refuses a directory that one of the host roots is in: the build could read what is there, or what comes to be there.
+pub fn not_around_roots(what: &str, path: &Path, roots: &[PathBuf]) -> Result<(), Failure> {
+    let around = absolute(path)?;
+    for root in roots {
+        if absolute(root)?.starts_with(&around) {
+            let (path, root) = (path.display(), root.display());
+            return Err(Failure::usage(format!("{what} {path} holds {root}, which the build can read"))
+                .hint("put it elsewhere"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a root is one of these, or below one by its real path too: a link on the way may lead out of them. A root that is a link itself
+/// is shown as a link, wherever it leads.
+pub fn is_below(root: &Path, these: &[&Path]) -> Result<bool, Failure> {
+    let Some(one) = these.iter().find(|one| root.starts_with(one)) else { return Ok(false) };
+    if root == *one {
+        return Ok(true);
+    }
+    let above = absolute(root.parent().unwrap_or(root))?;
+    for one in these {
+        if above.starts_with(absolute(one)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What a command wrote, removed again when it fails after that. What was there before it began is none of it.
 pub struct Made<'a> {
     /// Files.
@@ -121,4 +150,54 @@ pub fn stem(bundle: &Path) -> PathBuf {
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!("{name}{ending}"))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir, create_dir_all};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_that_leads_out_is_no_part_of_a_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        create_dir_all(at("usr/lib/deep")).unwrap();
+        create_dir(at("private")).unwrap();
+        for (target, link) in
+            [("usr/lib", "lib"), ("../private", "usr/out"), ("lib", "usr/lib64"), ("out", "usr/twice")]
+        {
+            symlink(target, at(link)).unwrap();
+        }
+        let (usr, lib) = (at("usr"), at("lib"));
+        let is_below = |path: &str| is_below(&at(path), &[&lib, &usr]).unwrap();
+        for inside in
+            ["usr", "lib", "usr/lib/deep", "lib/deep/x", "usr/lib64/deep", "usr/none/x", "usr/out", "usr/twice"]
+        {
+            assert!(is_below(inside), "{inside}");
+        }
+        for outside in
+            ["usr/out/x", "usr/out/x/y", "usr/twice/x", "private", "private/x", "usrx", "lib/../../private/x"]
+        {
+            assert!(!is_below(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_root_may_not_be_in_what_is_compared_with() {
+        let dir = tempfile::tempdir().unwrap();
+        create_dir_all(dir.path().join("pub/v1")).unwrap();
+        symlink("pub", dir.path().join("link")).unwrap();
+        let refused = |path: &str, root: &str| {
+            not_around_roots("directory", &dir.path().join(path), &[dir.path().join(root)]).is_err()
+        };
+        for (path, root) in
+            [("pub", "pub/v1"), ("link", "pub/v1"), ("pub", "link/v1"), ("pub", "pub"), ("new", "new/run-1")]
+        {
+            assert!(refused(path, root), "{path} {root}");
+        }
+        for (path, root) in [("pub/v1", "pub"), ("pub", "pub-v1"), ("new", "pub/v1")] {
+            assert!(!refused(path, root), "{path} {root}");
+        }
+    }
 }

@@ -113,6 +113,13 @@ struct Outcome<'a> {
     copies: &'a [OutputCopy],
 }
 
+impl Outcome<'_> {
+    /// How many runs were compared: not as many as were asked for, where one failed.
+    fn runs(&self) -> u32 {
+        self.built.len() as u32
+    }
+}
+
 /// Rebuilds.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.key.is_some() && !args.append && args.out.is_none() {
@@ -133,8 +140,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place);
     let failure = match failure {
-        Some(failure) if built.is_empty() || failure.exit != Exit::BuildFailed => {
-            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure);
+        Some(Stopped { failure, begun }) if built.is_empty() || failure.exit != Exit::BuildFailed => {
+            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
         }
         failure => failure,
     };
@@ -147,12 +154,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     // From here on, and not before, the expected outputs are looked at.
     let trees: Vec<_> = built.iter().map(|(built, _)| &built.outputs).collect();
     let judgement = rebuild::judge(&chosen.expected, &trees);
-    if let Some(failure) = failure {
-        // A run that differed is not made undone by a later one that failed.
+    if let Some(Stopped { failure, begun }) = failure {
+        // A run that differed is not made undone by another one that failed.
         if judgement.worst() == ArtifactVerdict::Identical {
-            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure);
+            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
         }
-        ui::say(&format!("note: a later run failed: {}", ui::escape(&failure.fact)));
+        ui::say(&format!("note: another run failed: {}", ui::escape(&failure.fact)));
     }
     let copies = build::copies(&built[0].0, &plan);
     note_copies(&copies);
@@ -182,9 +189,9 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     if plan.order().digest() != order.digest() {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
+    let default_roots = DEFAULT_ROOTS.map(Path::new);
     for root in plan.roots() {
-        let default = DEFAULT_ROOTS.iter().any(|default| root.starts_with(default));
-        if !default && !args.allow_root.iter().any(|allowed| allowed == root) {
+        if !places::is_below(root, &default_roots)? && !args.allow_root.iter().any(|allowed| allowed == root) {
             let root = root.display();
             return Err(Failure::new(Exit::CouldNotTell, format!("the recipe asks for {root} of this machine"))
                 .hint(format!("--allow-root {root} lets the build read it; look at what is there first")));
@@ -200,6 +207,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
         if let Some(path) = path {
             places::not_in_source(name, path, &args.source)?;
             places::not_in_roots(name, path, plan.roots())?;
+            places::not_around_roots(name, path, plan.roots())?;
         }
     }
     Ok(plan)
@@ -283,8 +291,16 @@ impl Drop for Place {
     }
 }
 
-/// All runs, each with its outputs and log in the place; and the first failure, after which no further run begins.
-fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<Failure>) {
+/// Why no further run began.
+struct Stopped {
+    failure: Failure,
+    /// How many runs had begun.
+    begun: u32,
+}
+
+/// The runs that were finished, each with its outputs, listing and log in the place; and the first failure, after which no further run
+/// begins.
+fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<Stopped>) {
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
         // Several at a time would be shown mixed up.
@@ -292,10 +308,11 @@ fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built
         let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live)?;
         run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;
+        place.write(&format!("run-{number}.listing"), run.0.outputs.listing().as_bytes())?;
         Ok(run)
     };
     let numbers: Vec<u32> = (1..=args.runs.get()).collect();
-    let mut done = Vec::new();
+    let (mut done, mut begun) = (Vec::new(), 0);
     for some in numbers.chunks(args.jobs.get() as usize) {
         let results: Vec<Result<(Built, Times), Failure>> = std::thread::scope(|scope| {
             let threads: Vec<_> = some.iter().map(|number| scope.spawn(|| one(*number))).collect();
@@ -304,13 +321,14 @@ fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built
         });
         let mut failed = None;
         for result in results {
+            begun += 1;
             match result {
                 Ok(run) => done.push(run),
                 Err(failure) => failed = failed.or(Some(failure)),
             }
         }
-        if failed.is_some() {
-            return (done, failed);
+        if let Some(failure) = failed {
+            return (done, Some(Stopped { failure, begun }));
         }
     }
     (done, None)
@@ -322,7 +340,7 @@ struct Own {
     lines: Vec<Vec<u8>>,
 }
 
-/// Writes down what came out, durably; signs it where there is a key and the runs agree.
+/// Writes down what came out, durably, and signs it, where there is a key and the runs agree. The listings stand in the place already.
 fn write_down(
     args: &Args,
     plan: &Plan,
@@ -330,9 +348,6 @@ fn write_down(
     place: &Place,
     key: Option<&SigningKey>,
 ) -> Result<Own, Failure> {
-    for (number, (built, _)) in (1..).zip(built) {
-        place.write(&format!("run-{number}.listing"), built.outputs.listing().as_bytes())?;
-    }
     let (first, times) = &built[0];
     let agree = built.iter().all(|(run, _)| run.outputs.digest() == first.outputs.digest());
     let (Some(key), true) = (key, agree) else { return Ok(Own { payload: None, lines: Vec::new() }) };
@@ -372,6 +387,7 @@ fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Ve
             subjects: rebuild::subjects(kind, &chosen.expected, &outputs),
             rebuild: own.payload,
             rebuild_environment: Some(environment),
+            runs: outcome.runs(),
             reason: reason(kind, &outputs, judgement, same) + &copied(copies, &outputs),
             artifacts,
             ..verdict
@@ -394,7 +410,7 @@ fn verdict(args: &Args, chosen: &Chosen, plan: &Plan, key: &SigningKey) -> Resul
         rebuilder: builder_id(args, key),
         reference_environment: chosen.reference.environment,
         rebuild_environment: None,
-        runs: args.runs.get(),
+        runs: 0,
         reason: String::new(),
         artifacts: Vec::new(),
         supersedes: args
@@ -426,11 +442,12 @@ fn failed(
     place: &mut Place,
     key: Option<&SigningKey>,
     failure: Failure,
+    begun: u32,
 ) -> Result<Exit, Failure> {
     if let (Some(key), Exit::BuildFailed) = (key, failure.exit) {
         let (subjects, artifacts): (Vec<Subject>, Vec<Artifact>) = rebuild::all_subjects(&chosen.expected);
         let reason = format!("the build failed: {}", failure.fact);
-        let verdict = Verdict { subjects, artifacts, reason, ..verdict(args, chosen, plan, key)? };
+        let verdict = Verdict { subjects, artifacts, reason, runs: begun, ..verdict(args, chosen, plan, key)? };
         keep(args, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
         ui::say("signed: inconclusive");
     }

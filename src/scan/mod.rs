@@ -37,6 +37,9 @@ pub struct Options<'a> {
     pub wanted: Wanted,
     /// What is left out.
     pub exclude: &'a Exclude<'a>,
+    /// Whether [`Scanned::excluded`] names what is left out, which then counts as entries do. What a build left beside its outputs may be
+    /// any number of paths, and nobody asks for them; without them [`Scanned::changed`] takes them for new.
+    pub note_excluded: bool,
     /// Threads that read and hash.
     pub threads: NonZeroUsize,
     /// Who is told how far it is.
@@ -66,6 +69,7 @@ impl<'a> Options<'a> {
             kind,
             wanted: Wanted::default(),
             exclude: &|_, _| false,
+            note_excluded: true,
             threads: NonZeroUsize::MIN,
             progress: None,
             most: Most::ANY,

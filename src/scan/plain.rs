@@ -32,7 +32,9 @@ pub(super) fn root<R: Send>(
             .map_err(|why| ScanError::Path { path: item.path().to_owned(), why })?;
         let kind = item.file_type();
         if (options.exclude)(&path, kind.is_dir()) {
-            excluded.push(path);
+            if options.note_excluded {
+                excluded.push(path);
+            }
             if kind.is_dir() {
                 walk.skip_current_dir();
             }

@@ -392,3 +392,51 @@ fn descriptors_do_not_run_out() {
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && text.contains("1 passed"), "{}", &text[..text.len().min(2000)]);
 }
+
+#[test]
+fn directories_that_wait_at_any_depth_need_no_descriptors() {
+    use rustix::fs::{Mode, mkdirat, openat};
+    let dir = tempfile::tempdir().unwrap();
+    let base = rustix::fs::open(dir.path(), beneath::DIRECTORY, Mode::empty()).unwrap();
+    // In each, four wait at `a` for what sorts between it and `a/`, and the way goes on in the fifth.
+    let mut at = rustix::io::dup(&base).unwrap();
+    for _ in 0..300 {
+        for name in ["a", "a!", "a!!", "a!!!", "a!!!!"] {
+            mkdirat(&at, name, Mode::RWXU).unwrap();
+            if name.len() < 5 {
+                mkdirat(openat(&at, name, beneath::DIRECTORY, Mode::empty()).unwrap(), "x", Mode::RWXU).unwrap();
+            }
+        }
+        at = openat(&at, "a!!!!", beneath::DIRECTORY, Mode::empty()).unwrap();
+    }
+    drop((at, base));
+    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let (before, most) = (open(), std::sync::atomic::AtomicUsize::new(0));
+    let exclude = |_: &TreePath, _: bool| {
+        most.fetch_max(open(), std::sync::atomic::Ordering::Relaxed);
+        false
+    };
+    let scanned = tree(dir.path(), &Options { exclude: &exclude, ..Options::new(TreeKind::Source) }).unwrap();
+    assert_eq!(scanned.tree.entries().len(), 300 * 4 + 1);
+    let most = most.into_inner();
+    // Other tests open files meanwhile; without the limit it would be four for each of the 300.
+    assert!(most < before + 600, "{most} descriptors, {before} before");
+    crate::source::remove_tree(dir.path()).unwrap();
+}
+
+#[test]
+fn what_is_left_out_counts_where_it_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..20 {
+        write(dir.path().join(format!("{n}.o")), "").unwrap();
+    }
+    write(dir.path().join("app"), "").unwrap();
+    let exclude = |path: &TreePath, _: bool| path.as_bytes().ends_with(b".o");
+    let most = Most { entries: 20, ..Most::ANY };
+    let options = Options { exclude: &exclude, most, ..Options::new(TreeKind::Output) };
+    assert!(matches!(tree(dir.path(), &options), Err(ScanError::TooMuch { what: "entries", .. })));
+    let scanned = tree(dir.path(), &Options { note_excluded: false, ..options }).unwrap();
+    assert_eq!((scanned.tree.entries().len(), scanned.excluded), (1, Vec::new()));
+    let most = Most { entries: 21, ..most };
+    assert_eq!(tree(dir.path(), &Options { most, ..options }).unwrap().excluded.len(), 20);
+}

@@ -1,6 +1,6 @@
 //! Listings: the text of a tree, line by line, and the text read back. What it looks like, [`crate::tree`] says.
 
-use super::{DIR, Entry, FILE, LINK, MAX_ENTRIES, TYPE_BITS, TreeKind};
+use super::{DIR, Entry, FILE, LINK, MAX_ENTRIES, TYPE_BITS, TreeKind, folding};
 use crate::digest::{self, Sha256, TreeDigest};
 use crate::path::{PathRefused, TreePath};
 use std::fmt;
@@ -96,6 +96,12 @@ pub enum ListingError {
     /// Not sorted, or twice the same path.
     #[error("line {0} is not after the one before it")]
     Order(usize),
+    /// Above it stands what is no directory, or nothing where there must be one; or a directory of a source tree that is not empty.
+    #[error("line {0}: no tree has this above it: {1}")]
+    Above(usize, TreePath),
+    /// Outputs whose names some file systems take for one.
+    #[error("{0} and {1} are one name where case or Unicode form is not distinguished")]
+    Folds(TreePath, TreePath),
     /// Over [`MAX_ENTRIES`].
     #[error("the listing has more than {MAX_ENTRIES} lines")]
     TooMany,
@@ -123,7 +129,38 @@ impl Listing {
             }
             lines.push(line);
         }
-        Ok(Listing { kind, lines })
+        let listing = Listing { kind, lines };
+        listing.is_a_tree()?;
+        Ok(listing)
+    }
+
+    /// Whether its entries could stand together; the lines are sorted. Looks for what is below each, not for all that is above: a path can
+    /// have two thousand directories above it.
+    fn is_a_tree(&self) -> Result<(), ListingError> {
+        let lines = &self.lines;
+        let first_from = |key: &[u8]| lines.partition_point(|line| line.path.as_bytes() < key);
+        for (at, line) in lines.iter().enumerate() {
+            if self.kind == TreeKind::Source || line.mode & TYPE_BITS != DIR {
+                let below = [line.path.as_bytes(), b"/"].concat();
+                let first = first_from(&below);
+                if lines.get(first).is_some_and(|other| other.path.as_bytes().starts_with(&below)) {
+                    return Err(ListingError::Above(first + 2, line.path.clone()));
+                }
+            }
+            if self.kind == TreeKind::Output
+                && let Some(dir) = line.path.parent()
+                && lines.get(first_from(dir.as_bytes())).is_none_or(|found| found.path != dir)
+            {
+                return Err(ListingError::Above(at + 2, dir));
+            }
+        }
+        if self.kind == TreeKind::Output
+            && let Some((a, b)) = folding(lines.iter().map(|line| line.path.as_bytes())).into_iter().next()
+        {
+            let line = |path: &[u8]| lines[first_from(path)].path.clone();
+            return Err(ListingError::Folds(line(a), line(b)));
+        }
+        Ok(())
     }
 }
 

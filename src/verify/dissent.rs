@@ -8,7 +8,7 @@ use super::Claim;
 use super::evidence::Said;
 use super::report::{Effect, Opinion};
 use super::trial::{Count, Court, Item};
-use crate::digest::{PayloadDigest, Sha256, TreeDigest};
+use crate::digest::{OrderDigest, PayloadDigest, Sha256, TreeDigest};
 use crate::policy::Role;
 use crate::statement::{ArtifactVerdict, BuildOrder, Provenance, SourceCommitment, Verdict, VerdictKind};
 use crate::tree::Node;
@@ -66,6 +66,7 @@ impl<'e> Court<'_, 'e> {
     /// Verdicts by rebuilders of the policy about this build or these files, and whether they refuse.
     pub(super) fn dissent(&self, first: &Claim<'e>, counts: &[Count<'e>]) -> (Vec<Opinion>, Result<String, String>) {
         let references = self.references();
+        let replaced = self.replaced();
         let mut opinions = Vec::new();
         let mut vetoes: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); counts.len()];
         for said in &self.evidence.verdicts {
@@ -81,7 +82,7 @@ impl<'e> Court<'_, 'e> {
                     continue;
                 }
                 let effect = match said.what.kind {
-                    _ if self.replaced(said, at) => Effect::Superseded,
+                    _ if replaced.contains(&(said.order, said.payload, at)) => Effect::Superseded,
                     VerdictKind::NotReproduced if concerned.is_empty() => Effect::OtherFiles,
                     VerdictKind::NotReproduced if !is_this_order && !same => Effect::OtherOrder,
                     VerdictKind::NotReproduced if reference.is_none() => Effect::OtherReference,
@@ -133,13 +134,15 @@ impl<'e> Court<'_, 'e> {
         self.evidence.provenances.iter().filter(vendor).map(|said| (said.payload, said)).collect()
     }
 
-    fn replaced(&self, said: &Said<Verdict>, at: usize) -> bool {
-        self.evidence.verdicts.iter().any(|later| {
-            later.order == said.order
-                && later.what.supersedes.as_ref().is_some_and(|old| old.payload == said.payload)
-                && later.signers.contains(&at)
-                && self.speaks(at, &later.what)
-        })
+    /// What a signer took back: by a later verdict that names the same order, its own key's and for a builder of its own.
+    fn replaced(&self) -> HashSet<(OrderDigest, PayloadDigest, usize)> {
+        let later = self.evidence.verdicts.iter().filter_map(|later| Some((later, later.what.supersedes.as_ref()?)));
+        later
+            .flat_map(|(later, old)| {
+                let by = later.signers.iter().filter(|at| self.speaks(**at, &later.what));
+                by.map(|at| (later.order, old.payload, *at))
+            })
+            .collect()
     }
 
     /// Whether this verdict is by a rebuilder of the policy and for one of its builders.

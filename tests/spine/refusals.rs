@@ -109,3 +109,30 @@ fn subjects_and_listing_say_the_same() {
     project.forge(|_, _| ());
     project.review(&[]).ends(0);
 }
+
+#[test]
+fn no_root_below_what_is_compared_with() {
+    // Each root has to be allowed; the published files below one are still not for the build to see.
+    let published = tempfile::Builder::new().prefix("countersign-published-").tempdir_in("/opt");
+    let Ok(published) = published else {
+        assert!(!is_root(), "root finds a place");
+        return;
+    };
+    let root = published.path().join("v1");
+    std::fs::create_dir(&root).unwrap();
+    let project = Project::tiny().root(&root);
+    project.attest();
+    let path = published.path().to_str().unwrap();
+    let why = format!("directory {path} holds {}, which the build can read", root.display());
+    project.review(&["--against", path]).fails(2, &why);
+    project.rebuild(&["--against", "out"]).ends(0);
+
+    // A root that is not there yet, and would be where the first run's outputs come to be.
+    let out = published.path().join("out");
+    let project = Project::tiny().root(&out.join("run-1"));
+    project.attest();
+    let why = format!("output directory {} holds {}", out.display(), out.join("run-1").display());
+    project.rebuild(&["--runs", "2", "--out", out.to_str().unwrap()]).fails(2, &why);
+    assert!(!out.exists());
+    project.rebuild(&["--runs", "2", "--out", "kept"]).ends(0);
+}

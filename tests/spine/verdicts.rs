@@ -149,8 +149,7 @@ fn fails_the_second_time() -> Project {
     let project = Project::tiny();
     std::fs::create_dir(project.path("left")).unwrap();
     let left = project.path("left").display().to_string();
-    let script =
-        format!("set -eu\n[ ! -e {left}/first ] || exit 7\n[ ! -d {left} ] || : > {left}/first\numask 022\n{TINY}\n");
+    let script = format!("set -eu\n[ ! -d {left} ] || mkdir {left}/first 2> /dev/null || exit 7\numask 022\n{TINY}\n");
     project.put("src/build.sh", script);
     project.attest();
     assert_eq!(project.names("left"), [""; 0]);
@@ -162,19 +161,36 @@ fn a_later_run_that_fails_undoes_no_difference() {
     let twice = ["--sandbox=none", "--quiet", "--runs", "2"];
     let project = fails_the_second_time();
     project.forge_content();
-    let said = project.review(&twice).ends(1).says("note: a later run failed: step 1: \"sh\" ended with exit code 7");
+    let said = project.review(&twice).ends(1).says("note: another run failed: step 1: \"sh\" ended with exit code 7");
     said.prints("out.txt: different: content").last("different: 1 of 2 outputs");
     assert_eq!(project.kinds(), ["provenance", "reproduced", "not-reproduced"], "no provenance of a run that failed");
     assert_eq!(artifacts(&project.statement("not-reproduced")), [("out.txt".to_owned(), "different".to_owned())]);
+    for kind in ["reproduced", "not-reproduced"] {
+        assert_eq!(project.statement(kind)["predicate"]["runs"], 1, "{kind}: so many were compared");
+    }
     project.put("shipped", "other bytes");
     project.verify(&["shipped"]).ends(3).last("no: ");
 
     // Nothing differed before it: nobody can tell.
     let project = fails_the_second_time();
     let said = project.review(&twice).fails(6, "step 1: \"sh\" ended with exit code 7").says("signed: inconclusive");
-    assert!(!said.err.contains("a later run failed"), "{}", said.err);
+    assert!(!said.err.contains("another run failed"), "{}", said.err);
     assert_eq!(project.kinds(), ["provenance", "run-record", "inconclusive"]);
+    assert_eq!(project.statement("inconclusive")["predicate"]["runs"], 2);
     project.verify(&["out/out.txt"]).ends(8).last("pending: ");
+
+    // Of two at a time either may fail: what is kept has the number of the run that made it.
+    let project = fails_the_second_time();
+    project.forge_content();
+    let said = project.review(&[&twice[..], &["--jobs", "2", "--out", "kept", "--json"]].concat()).ends(1);
+    assert_eq!(said.says("note: another run failed").json()["runs"], 1);
+    let kept = project.names("kept");
+    let made = if kept.contains(&"run-1".to_owned()) { "run-1" } else { "run-2" };
+    let listings: Vec<&String> = kept.iter().filter(|name| name.ends_with(".listing")).collect();
+    assert_eq!(listings, [&format!("{made}.listing")], "{kept:?}");
+    let listed = project.text(&format!("kept/{made}.listing"));
+    let out = digest::sha256(&project.get(&format!("kept/{made}/out.txt")));
+    assert!(listed.contains(&out.to_string()), "{listed}");
 }
 
 #[test]

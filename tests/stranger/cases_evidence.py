@@ -40,6 +40,9 @@ def bundles():
     case("bundle/no-json", "no line of the bundle is JSON", 4, 3, [b"not json", b"{"])
     case("bundle/too-many-lines", "100,001 lines", 4, 1, b"\n".join([GOOD, b"\n" * 99_999]) + b"\n", ALONE)
     case("bundle/unknown-key-only", "the one envelope is by a key that the policy does not name", 3, 4, [line(UNKNOWN, provenance(UNKNOWN))])
+    case("bundle/unknown-key-and-blob", "an unknown key's envelope and a blob", 3, 4, [line(UNKNOWN, V), blob])
+    case("bundle/unknown-key-and-other-text", "an unknown key's envelope and text of another media type, which is a malformed line", 4, 4,
+         [line(UNKNOWN, V), blob.replace(b"tree.v1", b"tree.v2")])
     case("bundle/unknown-key-as-vendor", "an unknown key's envelope names the vendor's key", 4, 4, [line(UNKNOWN, V, keyid=VENDOR.id)])
     case("bundle/unknown-key-and-rubbish", "an unknown key's envelope and a malformed line", 4, 4, [line(UNKNOWN, V), b"{]"])
     strangers = {
@@ -83,6 +86,10 @@ def envelopes():
     good("good-then-bad", "a bad signature after a good one", line(VENDOR, V, signatures=[*env["signatures"], rubbish]))
     good("sixteen-signatures", "sixteen signatures", line(VENDOR, V, signatures=[rubbish] * 15 + env["signatures"]))
     bad("seventeen-signatures", "seventeen signatures", line(VENDOR, V, signatures=[rubbish] * 16 + env["signatures"]))
+    for length in (0, 63, 65):
+        other = {"keyid": VENDOR.id, "sig": base64.b64encode(b"\2" * length).decode()}
+        good(f"signature-{length}-beside", f"a signature of {length} bytes before a good one", line(VENDOR, V, signatures=[other, *env["signatures"]]))
+    good("unknown-type-field", "a field _type beside those of an envelope", line(VENDOR, V, _type="urn:example:proof"))
     good("keyid-absent", "no keyid", line(VENDOR, V, signatures=[{"sig": sig}]))
     good("keyid-empty", "an empty keyid", line(VENDOR, V, keyid=""))
     good("keyid-wrong", "a keyid that is nobody's", line(VENDOR, V, keyid="SHA256:nobody"))

@@ -22,10 +22,9 @@ MAX_PAYLOAD, MAX_SUBJECTS, MAX_DIGESTS, MAX_SIGNATURES = 32 << 20, 65_536, 16, 1
 def read_line(line):
     """An envelope {payload, signatures}, or the text of a blob."""
     value = _an(dict, strict_json(line))
-    if "_type" in value:
-        if value["_type"] != BLOB or _field(value, "mediaType", str) != LISTING_TYPE:
-            raise Refused("line", "neither an envelope nor a blob")
-        return _field(value, "text", str)
+    # An envelope may have any field beside its own.
+    if (value.get("_type"), value.get("mediaType")) == (BLOB, LISTING_TYPE) and isinstance(value.get("text"), str):
+        return value["text"]
     if _field(value, "payloadType", str) != PAYLOAD_TYPE:
         raise Refused("payload type")
     payload = strict_base64(_field(value, "payload", str), url_safe=True)

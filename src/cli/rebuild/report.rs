@@ -25,7 +25,7 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
     let files = judgement.outputs.iter().filter(|output| output.is_file).count();
     let last = match exit {
         Exit::Yes => format!("identical: {} of {release}", ui::count(files, "file")),
-        Exit::NotDeterministic => format!("not deterministic: {} runs of {release} disagree", args.runs),
+        Exit::NotDeterministic => format!("not deterministic: {} runs of {release} disagree", outcome.runs()),
         _ if judgement.differing().count() == 0 => {
             format!("different: rebuilt as signed, but what is published is not: {release}")
         }
@@ -40,7 +40,7 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
             "schema": "urn:countersign:schema:rebuild:v1",
             "verdict": judgement.worst(),
             "deterministic": judgement.deterministic,
-            "runs": args.runs,
+            "runs": outcome.runs(),
             "manifest": { "sha256": chosen.reference.payload },
             "signer": chosen.signer_check(),
             "source": { "sha256": plan.tree().digest() },

@@ -202,7 +202,11 @@ impl<'w, 'a> Order<'w, 'a> {
             (kind, _) => kind,
         };
         if (walk.options.exclude)(&path, kind == FileType::Directory) {
-            self.excluded.push(path);
+            if walk.options.note_excluded {
+                // It is held: as many as there may be entries, and no more.
+                walk.count()?;
+                self.excluded.push(path);
+            }
             return Ok(());
         }
         let (at, len) = (level.names.len(), name.count_bytes() as u16);
