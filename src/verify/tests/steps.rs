@@ -7,10 +7,11 @@ fn step_1_and_2_before_anything_else() {
     let mut question = ask(all(), "rebuilders = 2");
     question.files.clear();
     question.says("Usage", 1, "no file");
-    let mut question = ask(vec![vec![b'\n'; crate::bundle::MAX_LINES + 1]], "rebuilders = 2");
+    let question = ask(vec![vec![b'\n'; crate::bundle::MAX_LINES + 1]], "rebuilders = 2");
     question.says("Broken", 1, "lines");
-    question.policy = " ".repeat(policy::MAX_POLICY as usize + 1);
-    question.says("Broken", 1, "the policy is longer");
+    let mut question = ask(all(), "rebuilders = 2");
+    question.policy += &" ".repeat(crate::policy::MAX_POLICY as usize);
+    question.says("Usage", 2, "longer than");
     ask(all(), "rebuilders = 0").says("Usage", 2, "line 20");
     ask(all(), "rebuilders = 3").says("Usage", 2, "2 of 3 rebuilders");
     ask(all(), "").says("Usage", 2, "missing field");
