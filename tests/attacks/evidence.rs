@@ -256,7 +256,7 @@ pub fn wrapper_with_two_signatures(tries: &mut Tries) {
     let wrapper = json!({"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "dsseEnvelope": envelope,
         "verificationMaterial": {"publicKey": {"hint": "x"}}});
     let wrapper = wrapper.to_string().into_bytes();
-    tries.bad(&[wrapper.clone()]);
+    tries.bad(std::slice::from_ref(&wrapper));
     let rebuild = tries.rebuild();
     tries.good(&[wrapper, twice, rebuild]);
 }

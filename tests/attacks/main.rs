@@ -15,8 +15,10 @@ use table::{Case, Seen, Table};
 
 const TABLE: &str = include_str!("attacks.toml");
 
-/// The attacks that are built here, by the names that the table has for them.
-const RUNS: &[(&str, fn(&mut Tries))] = &[
+/// An attack that is built here, by the name that the table has for it.
+type Run = (&'static str, fn(&mut Tries));
+
+const RUNS: &[Run] = &[
     ("flipped_bits", evidence::flipped_bits),
     ("payload_type_of_many_bytes", evidence::payload_type_of_many_bytes),
     ("too_many_subjects", evidence::too_many_subjects),
