@@ -31,6 +31,11 @@ pub enum Exit {
     Internal = 70,
 }
 
+/// Runs the program. A panic is a defect of it, which the shell is told as one and never as a yes; its message stands on standard error by then.
+pub(super) fn guard(program: impl FnOnce() -> Exit) -> Exit {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(program)).unwrap_or(Exit::Internal)
+}
+
 /// A command that ends without its result: one line of fact, then hints.
 #[derive(Debug)]
 pub struct Failure {
@@ -63,5 +68,17 @@ impl Failure {
 impl From<FsError> for Failure {
     fn from(err: FsError) -> Failure {
         Failure::new(Exit::CouldNotTell, err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_internal_error() {
+        assert_eq!(guard(|| panic!("a defect")), Exit::Internal);
+        assert_eq!(Exit::Internal as u8, 70);
+        assert_eq!(guard(|| Exit::Yes), Exit::Yes);
     }
 }

@@ -77,13 +77,15 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub fn main() -> Exit {
-    let result = match Cli::try_parse() {
-        Ok(cli) => run(cli.command),
-        Err(err) => return not_parsed(&err),
-    };
-    result.unwrap_or_else(|failure| {
-        ui::fail(&failure);
-        failure.exit
+    exit::guard(|| {
+        let result = match Cli::try_parse() {
+            Ok(cli) => run(cli.command),
+            Err(err) => return not_parsed(&err),
+        };
+        result.unwrap_or_else(|failure| {
+            ui::fail(&failure);
+            failure.exit
+        })
     })
 }
 

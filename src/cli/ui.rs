@@ -42,7 +42,7 @@ pub fn data_bytes(bytes: &[u8]) {
         if err.kind() == io::ErrorKind::BrokenPipe {
             std::process::exit(141);
         }
-        eprintln!("error: cannot write to standard output: {err}");
+        say(&format!("error: cannot write to standard output: {err}"));
         std::process::exit(super::exit::Exit::CouldNotTell as i32);
     }
 }

@@ -213,6 +213,21 @@ mod tests {
         assert_eq!(parse::<Value>(b"[1]", 2), Err(JsonError::TooLong(3, 2)));
     }
 
+    /// Found by fuzzing: a number was read as the double beside the one that other parsers read.
+    #[test]
+    fn a_number_is_the_nearest_double() {
+        for text in [
+            "116000000000000000000000000000000000.000000000000000000000000000000000",
+            "1.7976931348623158e308",
+            "5e-324",
+        ] {
+            let value: Value = parse(text.as_bytes(), 1000).unwrap();
+            assert_eq!(value.as_f64(), text.parse().ok(), "{text}");
+            assert_eq!(parse::<Value>(&print(&value), 1000), Ok(value), "{text}");
+        }
+        assert!(refused(b"1.7976931348623159e308").contains("out of range"), "the nearest is infinite");
+    }
+
     #[test]
     fn what_is_hidden_is_shown_and_means_the_same() {
         let value = Value::from("a\u{9b}2J\u{7f}\u{202e}\u{2066}\u{e0001}\n\u{2028}\u{feff} \u{e4}\u{1f600}");
