@@ -5,8 +5,9 @@
 //!
 //! - it is not older than the moment the cache was begun: what is written within the same tick of the clock has the same time (git's rule
 //!   for racy entries). Such files are not in the cache;
-//! - it has no fraction of a second: then no clock set it, but the maker of a file system's image, or the clock is a coarse one;
-//! - the file system does not set it at all ([`crate::scan`] does not tell of those).
+//! - it has no fraction of a second: then it was set by who made an image of the file system, and may be the same in the next image. Such a
+//!   file must be in the same mounting too, which no other image is;
+//! - the file system does not set it at all, or another machine does ([`crate::scan`] does not tell of those).
 //!
 //! What a process of another id could open is not what this one can, so a cache says who read, and what; another's is not used.
 //!
@@ -16,11 +17,11 @@
 //! magic                          24 bytes
 //! scope                          32: SHA-256 of reader and roots
 //! begun                          8 + 4: seconds and nanoseconds
-//! a record for each file         88, sorted by device and inode, no pair twice
+//! a record for each file         92, sorted by device and inode, no pair twice
 //!   device inode size            8 each
 //!   mode                         4
 //!   modified, changed            8 + 4 each
-//!   zero                         4
+//!   mounting                     8
 //!   SHA-256                      32
 //! SHA-256 of all that           32
 //! ```
@@ -40,7 +41,7 @@ pub const MAX_CACHE: u64 = (HEAD + RECORD * MAX_RECORDS + SUM) as u64;
 
 const MAGIC: &[u8; 24] = b"countersign-cache v1\n\0\0\0";
 const HEAD: usize = 24 + 32 + 12;
-const RECORD: usize = 88;
+const RECORD: usize = 92;
 const SUM: usize = 32;
 const MAX_RECORDS: usize = 1_000_000;
 /// Seconds by which a change must be older than a cache: the coarsest times of any file system.
@@ -126,7 +127,7 @@ impl Known for Memory {
 
 /// Whether a change after `limit` would be seen in the times.
 fn told(looks: &Looks, limit: Moment) -> bool {
-    looks.changed < limit && looks.modified < limit && looks.changed.1 != 0
+    looks.changed < limit && looks.modified < limit && (looks.changed.1 != 0 || looks.mounted != 0)
 }
 
 fn before(moment: Moment) -> Moment {
@@ -178,7 +179,7 @@ fn record(looks: &Looks, sha256: Sha256) -> [u8; RECORD] {
         put(&seconds.to_le_bytes());
         put(&nanoseconds.to_le_bytes());
     }
-    put(&[0; 4]);
+    put(&looks.mounted.to_le_bytes());
     put(sha256.as_bytes());
     record
 }
@@ -194,7 +195,7 @@ mod tests {
     }
 
     fn looks(inode: u64) -> Looks {
-        Looks { device: 1, inode, size: 10, mode: 0o100_644, modified: (900_000, 0), changed: (900_000, 7) }
+        Looks { device: 1, inode, size: 10, mode: 0o100_644, modified: (900_000, 0), changed: (900_000, 7), mounted: 0 }
     }
 
     fn sha256(n: u8) -> Sha256 {
@@ -227,6 +228,7 @@ mod tests {
             Looks { modified: (900_001, 0), ..was },
             Looks { changed: (900_000, 8), ..was },
             Looks { changed: (900_001, 7), ..was },
+            Looks { mounted: 1, ..was },
         ] {
             assert_eq!(memory.find(&other), None, "{other:?}");
         }
@@ -247,6 +249,7 @@ mod tests {
         assert!(!told(at((NOW.0 - SLACK, NOW.1), old)));
         assert!(!told(at(old, (NOW.0 + 9, 1))), "from the future");
         assert!(!told(at(old, (900_000, 0))), "no clock says a whole second");
+        assert!(told(Looks { mounted: 1, ..at(old, (900_000, 0)) }));
         // A cache that holds one all the same: the same rule again.
         let racy = at(old, (NOW.0 - SLACK, NOW.1));
         let mut bytes = cache(&[(looks(1), 1)]);

@@ -1,8 +1,9 @@
 //! Digests of files that were read before, found again by what `stat` says of them. Only [`super::environment`] takes any.
 
-use crate::digest::Sha256;
+use crate::digest::{self, Sha256};
 use rustix::fd::AsFd;
 use rustix::fs::Stat;
+use std::sync::{Mutex, PoisonError};
 
 /// What tells one state of a file from another, as `stat` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,12 +20,16 @@ pub struct Looks {
     pub modified: (i64, u32),
     /// When its content or its metadata changed: nobody sets it but the clock.
     pub changed: (i64, u32),
+    /// Which mounting of the file system it is in, where `changed` has no fraction of a second; 0 elsewhere and where it cannot be told.
+    pub mounted: u64,
 }
 
 impl Looks {
     #[allow(clippy::unnecessary_cast)] // the widths differ from system to system
-    pub(super) fn of(stat: &Stat) -> Looks {
+    pub(super) fn of(stat: &Stat, mounts: &Mounts, dir: impl AsFd) -> Looks {
+        let whole = stat.st_ctime_nsec == 0;
         Looks {
+            mounted: if whole { mounts.of(stat.st_dev as u64, dir) } else { 0 },
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
             size: stat.st_size as u64,
@@ -44,8 +49,42 @@ pub trait Known: Sync {
     fn learn(&self, looks: Looks, sha256: Sha256);
 }
 
-/// Whether the file is on a file system that sets the time of a change itself, at each change. One that is made as a whole, such as squashfs
-/// or ISO 9660, has the times that its maker chose; one over a network, those of another clock, and perhaps of a while ago.
+/// Numbers of mountings, by device: a file system that is mounted once more, be it another one under the same device number, has another.
+#[derive(Default)]
+pub(super) struct Mounts(Mutex<Vec<(u64, u64)>>);
+
+impl Mounts {
+    fn of(&self, device: u64, dir: impl AsFd) -> u64 {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, number)) = known.iter().find(|(known, _)| *known == device) {
+            return *number;
+        }
+        let number = mounting(dir).unwrap_or(0);
+        known.push((device, number));
+        number
+    }
+}
+
+/// The kernel never gives a number again, but begins anew when the machine does.
+#[cfg(target_os = "linux")]
+fn mounting(dir: impl AsFd) -> Option<u64> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    // Since Linux 6.8; the older number, which is given again, has another bit.
+    const MNT_ID_UNIQUE: u32 = 0x4000;
+    let wanted = StatxFlags::from_bits_retain(MNT_ID_UNIQUE);
+    let mounted = statx(dir, "", AtFlags::EMPTY_PATH, wanted).ok().filter(|got| got.stx_mask & MNT_ID_UNIQUE != 0)?;
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digest = digest::sha256(format!("{boot}{}", mounted.stx_mnt_id).as_bytes());
+    digest.as_bytes().first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mounting(_: impl AsFd) -> Option<u64> {
+    None
+}
+
+/// Whether the file is on a file system that sets the time of a change itself, at each change. One that is only made as a whole, such as
+/// squashfs, has the times that its maker chose; one over a network, those of another clock, and perhaps of a while ago.
 #[cfg(target_os = "linux")]
 #[allow(clippy::unnecessary_cast)] // as above
 pub(super) fn keeps_times(file: impl AsFd) -> bool {

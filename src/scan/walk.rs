@@ -6,7 +6,7 @@
 mod order;
 mod pool;
 
-use super::known::{self, Known, Looks};
+use super::known::{self, Known, Looks, Mounts};
 use super::read;
 use super::stamp::{self, Stamp, Stamper};
 use super::{Ended, Found, Options, ScanError, Sink, beneath};
@@ -99,6 +99,7 @@ struct Walk<'a> {
     prefix: Option<&'a TreePath>,
     options: &'a Options<'a>,
     known: Option<&'a dyn Known>,
+    mounts: Mounts,
     stamper: &'a Stamper,
     entries: AtomicUsize,
     files: AtomicU64,
@@ -116,8 +117,8 @@ impl<'a> Walk<'a> {
         known: Option<&'a dyn Known>,
         stamper: &'a Stamper,
     ) -> Walk<'a> {
-        let (entries, files, bytes, lengths) = Default::default();
-        Walk { base, shown, prefix, options, known, stamper, entries, files, bytes, lengths }
+        let (mounts, entries, files, bytes, lengths) = Default::default();
+        Walk { base, shown, prefix, options, known, mounts, stamper, entries, files, bytes, lengths }
     }
 
     fn read(&self, steps: Vec<Step>, buffer: &mut Vec<u8>) -> Result<Vec<Found>, ScanError> {
@@ -166,7 +167,7 @@ impl<'a> Walk<'a> {
         if let Some(known) = self.known {
             let stat = self.look(dir, name, &path)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                && let Some(sha256) = known.find(&Looks::of(&stat))
+                && let Some(sha256) = known.find(&Looks::of(&stat, &self.mounts, dir))
             {
                 let content = Content { size: stat.st_size as u64, sha256, blake3: None, git_blob: None };
                 self.room(content.size, &path)?;
@@ -201,7 +202,7 @@ impl<'a> Walk<'a> {
         if let Some(known) = self.known
             && known::keeps_times(&file)
         {
-            known.learn(Looks::of(&before), content.sha256);
+            known.learn(Looks::of(&before, &self.mounts, dir), content.sha256);
         }
         let entry = Entry { path, node: Node::File { perm: before.st_mode & 0o7777, content } };
         Ok(Found { entry, stamp: self.stamper.stat(&before), listed: true })
