@@ -4,7 +4,7 @@
 //! seen to make. There is no other way to either, and neither holds a key, a policy or an expected output.
 
 use crate::digest::{Content, Sha256, Sha256Hasher, TreeDigest, Wanted};
-use crate::environment::{Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
+use crate::environment::{Cache, Counts, Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
 use crate::path::TreePath;
 use crate::recipe::{self, Epoch, Recipe};
 use crate::sandbox::{self, Ran, SandboxError};
@@ -212,6 +212,15 @@ pub enum Isolation {
     None,
 }
 
+/// How much of the environment a run reads.
+#[derive(Debug)]
+pub enum Reading<'c> {
+    /// All of it: for what is signed.
+    Whole,
+    /// What is not in the cache.
+    Changes(&'c mut Cache),
+}
+
 /// What one run of a plan was seen to make. The outputs stand in a temporary directory that goes with this value.
 pub struct Built {
     /// The outputs.
@@ -220,6 +229,8 @@ pub struct Built {
     pub environment: TreeDigest,
     /// The listing that `environment` is the digest of.
     pub environment_listing: String,
+    /// How much of it was read.
+    pub environment_read: Counts,
     /// How it was isolated.
     pub observation: Observation,
     /// Control by control, and the times of the steps.
@@ -272,6 +283,7 @@ pub enum Stage {
 pub fn run(
     plan: &Plan,
     isolation: Isolation,
+    reading: Reading<'_>,
     scratch: &Path,
     log: &mut dyn FnMut(&[u8]),
     stage: &mut dyn FnMut(Stage),
@@ -296,8 +308,12 @@ pub fn run(
     };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     stage(Stage::Environment(0, 0));
+    let cache = match reading {
+        Reading::Whole => None,
+        Reading::Changes(cache) => Some(cache),
+    };
     let mut fingerprint: Fingerprint =
-        plan.host.fingerprint(threads, &mut |files, bytes| stage(Stage::Environment(files, bytes)))?;
+        plan.host.fingerprint(threads, cache, &mut |files, bytes| stage(Stage::Environment(files, bytes)))?;
     if isolation == Isolation::Sandbox
         && let Some(socket) = socket(fingerprint.listing())
     {
@@ -313,13 +329,14 @@ pub fn run(
         Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
     };
     let (environment, environment_listing) = (fingerprint.digest(), fingerprint.listing().to_owned());
+    let environment_read = fingerprint.counts();
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
     stage(Stage::Outputs);
     let outputs = outputs::outputs(plan, &dir)?;
     let log = (size, hasher.finish());
-    Ok(Built { outputs, environment, environment_listing, observation, ran, log, work })
+    Ok(Built { outputs, environment, environment_listing, environment_read, observation, ran, log, work })
 }
 
 /// A Unix socket that stands on a read-only mount can still be connected to, from any network namespace.

@@ -1,6 +1,7 @@
 //! `countersign build` and `countersign attest`: build in the sandbox, hash, and, to attest, sign.
 
 use super::buildlog::BuildLog;
+use super::cache::{self, Kept};
 use super::copies::{copies_json, note_copies};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
@@ -10,7 +11,7 @@ pub use super::places::{absent, beside, stem};
 use super::progress::Progress;
 use super::verify::ReleaseDocument;
 use super::{host, places, ui};
-use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, ReleaseFlags, Special};
+use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
 use crate::fs::{self, Existing};
@@ -71,6 +72,9 @@ pub struct BuildArgs {
     /// Builder id of the statement; who signs it may have one of its own
     #[arg(long, value_name = "ID", requires = "statement", default_value = "urn:countersign:builder:unsigned")]
     builder_id: String,
+    /// Read the whole environment, also what did not change since an earlier build; so does `--statement`
+    #[arg(long)]
+    no_cache: bool,
 }
 
 /// Arguments of `attest`.
@@ -130,7 +134,16 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
             return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
         }
     }
-    let (built, _) = once(&plan, what, &source, &log, &log)?;
+    // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
+    let mut kept = match args.no_cache || args.statement.is_some() {
+        true => None,
+        false => Kept::open(&source, plan.roots()),
+    };
+    let reading = kept.as_mut().map_or(Reading::Whole, |kept| Reading::Changes(&mut kept.cache));
+    let built = once(&plan, what, reading, &source, &log, &log);
+    // What was read was read, whatever came of the build.
+    kept.into_iter().for_each(Kept::keep);
+    let (built, _) = built?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
     export(&built, &args.out)?;
     let made = Made { files: Vec::new(), dirs: vec![&args.out] };
@@ -144,11 +157,15 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     if what.flags.json {
         let mut document = document(&plan, &provenance, &built.outputs, &copies);
         document["schema"] = "urn:countersign:schema:build:v1".into();
+        document["environmentFiles"] = json!(built.environment_read);
         document["out"] = args.out.to_string_lossy().into();
         document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
         ui::document(&document);
     } else {
         list(&built);
+    }
+    if built.environment_read.cached > 0 && !what.flags.quiet {
+        ui::say(&cache::words(built.environment_read));
     }
     ui::say(&format!("built {}; nothing is signed", plan.order().release));
     Ok(Exit::Yes)
@@ -185,7 +202,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         return not_observed(args, &plan, dir, builder, &key);
     }
     // Under a name of its own: the next attempt does not find it in its way.
-    let (built, times) = once(&plan, what, &source, &log, &beside(&stem, ".failed.log"))?;
+    let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"))?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };
     let provenance = provenance(&plan, &built, builder);
     let lines = sign(&plan, &built, &provenance, &times, &key);
@@ -336,12 +353,19 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     Recipe::parse(&bytes).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
 }
 
-fn once(plan: &Plan, what: &What, source: &Path, log: &Path, failed: &Path) -> Result<(Built, Times), Failure> {
+fn once(
+    plan: &Plan,
+    what: &What,
+    reading: Reading<'_>,
+    source: &Path,
+    log: &Path,
+    failed: &Path,
+) -> Result<(Built, Times), Failure> {
     let scratch = places::scratch(what.flags.scratch.as_deref(), source, plan.roots())?;
-    run_logged(plan, what.sandbox.isolation(), &scratch, log, failed, !what.flags.quiet)
+    run_logged(plan, what.sandbox.isolation(), reading, &scratch, log, failed, !what.flags.quiet)
 }
 
-/// One run of a plan with its log.
+/// One run of a plan with its log; the whole environment is read.
 pub fn run_once(
     plan: &Plan,
     isolation: Isolation,
@@ -349,13 +373,14 @@ pub fn run_once(
     log_path: &Path,
     live: bool,
 ) -> Result<(Built, Times), Failure> {
-    run_logged(plan, isolation, scratch, log_path, log_path, live)
+    run_logged(plan, isolation, Reading::Whole, scratch, log_path, log_path, live)
 }
 
 /// The log of a run that failed is kept at `failed`.
 fn run_logged(
     plan: &Plan,
     isolation: Isolation,
+    reading: Reading<'_>,
     scratch: &Path,
     log_path: &Path,
     failed: &Path,
@@ -367,7 +392,7 @@ fn run_logged(
     let started = host::now()?;
     let mut progress = Progress::new(live);
     let mut stage = |stage| progress.stage(stage, plan.roots());
-    match build::run(plan, isolation, &scratch, &mut |bytes| log.take(bytes), &mut stage) {
+    match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage) {
         Ok(built) => {
             log.finish()?;
             Ok((built, Times { started, finished: host::now()? }))

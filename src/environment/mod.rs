@@ -1,8 +1,10 @@
 //! What a build runs in, and its fingerprint.
 
+mod cache;
 mod fingerprint;
 mod host;
 
 pub use crate::lock::{DEFAULT_ROOTS, LockError, RootRefused};
-pub use fingerprint::{Fingerprint, FingerprintError, serve};
+pub use cache::MAX_CACHE;
+pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
 pub use host::{Host, Lock};

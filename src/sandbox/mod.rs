@@ -46,7 +46,7 @@ mod outer;
 mod syscalls;
 
 pub use plain::run_plain;
-pub use reexec::{BuildId, Helper, build_id, enter_if_asked, own_build_dir};
+pub use reexec::{BuildId, Helper, Reader, build_id, enter_if_asked, own_build_dir};
 
 pub use crate::recipe::Limits;
 

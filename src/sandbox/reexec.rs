@@ -66,6 +66,29 @@ pub fn build_id() -> BuildId {
     own
 }
 
+/// Whose rights a process reads with: another one's cache of what was read is not for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Effective ids, then the supplementary groups, sorted.
+    ids: Vec<u32>,
+}
+
+impl Reader {
+    /// Ours.
+    pub fn own() -> io::Result<Reader> {
+        let groups = rustix::process::getgroups()?;
+        let mut ids: Vec<u32> = groups.into_iter().map(rustix::process::Gid::as_raw).collect();
+        ids.sort_unstable();
+        ids.splice(0..0, [rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()]);
+        Ok(Reader { ids })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(ids: &[u32]) -> Reader {
+        Reader { ids: ids.to_owned() }
+    }
+}
+
 /// Gives a directory and all in it to [`build_id`], when that is not us. Links are changed themselves, never followed.
 pub fn own_build_dir(path: &Path) -> Result<(), crate::fs::FsError> {
     let id = build_id();

@@ -7,6 +7,8 @@
 
 #[cfg(unix)]
 pub(crate) mod beneath;
+#[cfg(unix)]
+mod known;
 #[cfg(not(unix))]
 mod plain;
 pub(crate) mod read;
@@ -18,6 +20,8 @@ use crate::digest::{Content, Wanted};
 use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+#[cfg(unix)]
+pub use known::{Known, Looks};
 use stamp::{Stamp, Stamper};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -243,12 +247,14 @@ pub fn list(
 }
 
 /// Reads absolute `roots` as an environment: paths are without the leading `/`; a root may be a file, a directory or a link, or absent.
-/// What this process may not open and what must not be opened stands as [`Node::Closed`]. Roots below other roots are read once.
+/// What this process may not open and what must not be opened stands as [`Node::Closed`]. Roots below other roots are read once. Files that
+/// are `known` are not opened: that goes for SHA-256 alone, and for no other kind of tree.
 #[cfg(unix)]
-pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, ScanError> {
+pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn Known>) -> Result<Scanned, ScanError> {
     use std::os::unix::ffi::OsStrExt as _;
     let stamper = Stamper::default();
     let options = Options { kind: TreeKind::Environment, ..*options };
+    let known = known.filter(|_| options.wanted == Wanted::default());
     let mut paths = Vec::new();
     for root in roots {
         let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(without_end_slashes);
@@ -272,7 +278,7 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, 
                 Ok(())
             },
         };
-        match walk::named(&shown, &path, &options, &stamper, &mut sink)? {
+        match walk::named(&shown, &path, &options, known, &stamper, &mut sink)? {
             None => absent.push(shown),
             Some(ended) => {
                 if found.get(before).is_some_and(|first: &Found| matches!(first.entry.node, Node::Dir { .. })) {

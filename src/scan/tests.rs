@@ -130,7 +130,7 @@ fn an_environment_of_roots() {
     let roots = ["usr/lib", "lib", "usr/", "conf", "gone", "usr", "gone/too"].map(|name| dir.join(name));
     let mut roots = roots.to_vec();
     roots.push("/dev/null".into());
-    let scanned = environment(&roots, &options).unwrap();
+    let scanned = environment(&roots, &options, None).unwrap();
     let top = dir.to_str().unwrap().trim_start_matches('/').to_owned();
     let mut want: Vec<String> = ["conf", "lib", "usr", "usr/lib", "usr/lib/so", "usr/pipe"]
         .iter()
@@ -149,7 +149,7 @@ fn an_environment_of_roots() {
     write(dir.join("gone"), "").unwrap();
     assert_eq!(scanned.changed().unwrap(), Some(dir.join("gone")));
     for bad in ["relative", "/", "/a/../b"] {
-        assert!(matches!(environment(&[bad.into()], &options), Err(ScanError::Root(_))), "{bad}");
+        assert!(matches!(environment(&[bad.into()], &options, None), Err(ScanError::Root(_))), "{bad}");
     }
 }
 
@@ -221,7 +221,7 @@ fn what_may_not_be_opened_is_closed_in_an_environment() {
     if let Some(top) = std::env::var_os(INNER) {
         let top = Path::new(&top);
         let options = Options::new(TreeKind::Environment);
-        let all = environment(&[top.into()], &options).unwrap();
+        let all = environment(&[top.into()], &options, None).unwrap();
         let cut = top.to_str().unwrap().len();
         let shown = |scanned: &Scanned| -> Vec<(String, u32)> {
             let lines = scanned.tree.lines().filter(|line| line.sha256.is_none());
@@ -236,7 +236,7 @@ fn what_may_not_be_opened_is_closed_in_an_environment() {
                 ("/secret".into(), 0o100_000),
             ]
         );
-        assert_eq!(shown(&environment(&[top.join("none")], &options).unwrap()), [("/none".into(), 0o040_000)]);
+        assert_eq!(shown(&environment(&[top.join("none")], &options, None).unwrap()), [("/none".into(), 0o040_000)]);
         assert!(matches!(scan(top), Err(ScanError::Fs(_))), "in a source it is an error");
         return;
     }

@@ -6,9 +6,11 @@
 mod order;
 mod pool;
 
+use super::known::{self, Known, Looks, Mounts};
 use super::read;
 use super::stamp::{self, Stamp, Stamper};
 use super::{Ended, Found, Options, ScanError, Sink, beneath};
+use crate::digest::Content;
 use crate::path::TreePath;
 use crate::tree::{Entry, MAX_ENTRIES, Node, TreeError, TreeKind};
 use order::{Order, Step};
@@ -35,7 +37,7 @@ pub(super) fn root<R: Send>(
         _ => ScanError::io("read", shown, err),
     })?;
     let stat = rustix::fs::fstat(&fd).map_err(|err| ScanError::io("read", shown, err))?;
-    run(Walk::new(fd, shown, None, options, stamper), stamper.stat(&stat), sink)
+    run(Walk::new(fd, shown, None, options, None, stamper), stamper.stat(&stat), sink)
 }
 
 /// Walks one root of an environment, which may be anything; `None` when it is not there.
@@ -43,6 +45,7 @@ pub(super) fn named<R: Send>(
     shown: &Path,
     path: &TreePath,
     options: &Options<'_>,
+    known: Option<&dyn Known>,
     stamper: &Stamper,
     sink: &mut Sink<'_, R>,
 ) -> Result<Option<Ended>, ScanError> {
@@ -64,13 +67,13 @@ pub(super) fn named<R: Send>(
                 Found { entry, stamp: base, listed: true }
             }
             fd => {
-                let walk = Walk::new(fd.map_err(fail)?, shown, Some(path), options, stamper);
+                let walk = Walk::new(fd.map_err(fail)?, shown, Some(path), options, known, stamper);
                 return run(walk, base, sink).map(Some);
             }
         }
     } else {
         let above = shown.parent().unwrap_or(Path::new("/"));
-        let walk = Walk::new(rustix::io::dup(&dir).map_err(fail)?, above, None, options, stamper);
+        let walk = Walk::new(rustix::io::dup(&dir).map_err(fail)?, above, None, options, known, stamper);
         if (options.exclude)(path, false) {
             return Ok(Some(Ended { base, excluded: vec![path.clone()], folding: Vec::new() }));
         }
@@ -95,6 +98,8 @@ struct Walk<'a> {
     /// The tree path of the base; `None` when it is the tree's root.
     prefix: Option<&'a TreePath>,
     options: &'a Options<'a>,
+    known: Option<&'a dyn Known>,
+    mounts: Mounts,
     stamper: &'a Stamper,
     entries: AtomicUsize,
     files: AtomicU64,
@@ -109,10 +114,11 @@ impl<'a> Walk<'a> {
         shown: &'a Path,
         prefix: Option<&'a TreePath>,
         options: &'a Options<'a>,
+        known: Option<&'a dyn Known>,
         stamper: &'a Stamper,
     ) -> Walk<'a> {
-        let (entries, files, bytes, lengths) = Default::default();
-        Walk { base, shown, prefix, options, stamper, entries, files, bytes, lengths }
+        let (mounts, entries, files, bytes, lengths) = Default::default();
+        Walk { base, shown, prefix, options, known, mounts, stamper, entries, files, bytes, lengths }
     }
 
     fn read(&self, steps: Vec<Step>, buffer: &mut Vec<u8>) -> Result<Vec<Found>, ScanError> {
@@ -158,6 +164,17 @@ impl<'a> Walk<'a> {
 
     fn file(&self, dir: &OwnedFd, name: &[u8], path: TreePath, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
         let fail = |err: Errno| ScanError::io("read", &self.show(&path), err);
+        if let Some(known) = self.known {
+            let stat = self.look(dir, name, &path)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && let Some(sha256) = known.find(&Looks::of(&stat, &self.mounts, dir))
+            {
+                let content = Content { size: stat.st_size as u64, sha256, blake3: None, git_blob: None };
+                self.room(content.size, &path)?;
+                let entry = Entry { path, node: Node::File { perm: stat.st_mode & 0o7777, content } };
+                return Ok(Found { entry, stamp: self.stamper.stat(&stat), listed: true });
+            }
+        }
         let fd = match rustix::fs::openat(dir, name, OFlags::RDONLY | beneath::CAREFUL, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) if self.lenient() => {
@@ -174,10 +191,7 @@ impl<'a> Walk<'a> {
         }
         let mut file = std::fs::File::from(fd);
         let size = before.st_size as u64;
-        let most = self.options.most.bytes;
-        if self.lengths.fetch_add(size.min(1 << 62), Ordering::Relaxed).saturating_add(size) > most {
-            return Err(ScanError::TooMuch { path: self.show(&path), most, what: "bytes" });
-        }
+        self.room(size, &path)?;
         buffer.resize(read::SMALL, 0);
         let content = read::content(&mut file, size, self.options.wanted, buffer, &|n| self.told(n))
             .map_err(|err| ScanError::io("read", &self.show(&path), err))?;
@@ -185,8 +199,22 @@ impl<'a> Walk<'a> {
         if content.size != size || !stamp::same(&before, &after) {
             return Err(ScanError::Changed(self.show(&path)));
         }
+        if let Some(known) = self.known
+            && known::keeps_times(&file)
+        {
+            known.learn(Looks::of(&before, &self.mounts, dir), content.sha256);
+        }
         let entry = Entry { path, node: Node::File { perm: before.st_mode & 0o7777, content } };
         Ok(Found { entry, stamp: self.stamper.stat(&before), listed: true })
+    }
+
+    /// Counts the length of a file.
+    fn room(&self, size: u64, path: &TreePath) -> Result<(), ScanError> {
+        let most = self.options.most.bytes;
+        if self.lengths.fetch_add(size.min(1 << 62), Ordering::Relaxed).saturating_add(size) > most {
+            return Err(ScanError::TooMuch { path: self.show(path), most, what: "bytes" });
+        }
+        Ok(())
     }
 
     fn told(&self, bytes: u64) {

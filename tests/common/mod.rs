@@ -117,6 +117,8 @@ pub fn finish(command: &mut Command) -> Said {
 pub fn command(dir: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.current_dir(dir).stdin(Stdio::null()).env_remove("COUNTERSIGN_PASSPHRASE").env_remove("NO_COLOR");
+    // Not the user's own.
+    command.env("XDG_CACHE_HOME", dir.join("cache"));
     command
 }
 

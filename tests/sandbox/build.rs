@@ -1,7 +1,7 @@
 //! Whole builds by a recipe that means harm.
 
 use super::setup::{Test, uid};
-use countersign::build::{self, BuildError, Built, CopyOf, Isolation, Plan, ReleaseFlags, Special};
+use countersign::build::{self, BuildError, Built, CopyOf, Isolation, Plan, Reading, ReleaseFlags, Special};
 use countersign::recipe::Recipe;
 use countersign::source::Source;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -67,7 +67,7 @@ fn scene(script: &str, outputs: &str, limits: &str) -> Scene {
 
 impl Scene {
     fn run(&self, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
-        build::run(&self.plan, Isolation::Sandbox, self.dir.path(), log, &mut |_| {})
+        build::run(&self.plan, Isolation::Sandbox, Reading::Whole, self.dir.path(), log, &mut |_| {})
     }
 
     /// The work directory of the build that runs.
@@ -207,7 +207,7 @@ fn logs_have_a_limit() {
     assert_eq!(built.log.0, 5000);
     assert!(matches!(fails(exact, "out", "log = 4999"), BuildError::Sandbox(_)));
     let plain = scene("mkdir out; while :; do echo 0123456789; done", "out", "log = 5000");
-    let result = build::run(&plain.plan, Isolation::None, plain.dir.path(), &mut |_| {}, &mut |_| {});
+    let result = build::run(&plain.plan, Isolation::None, Reading::Whole, plain.dir.path(), &mut |_| {}, &mut |_| {});
     assert!(result.is_err_and(|err| err.to_string().contains("printed more than 5000 bytes")));
 }
 

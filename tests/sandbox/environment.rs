@@ -2,22 +2,27 @@
 
 use super::setup::{Test, root, uid};
 use countersign::digest;
-use countersign::environment::{FingerprintError, Host};
+use countersign::environment::{Cache, Counts, FingerprintError, Host};
+use std::fs::{File, FileTimes, rename, write};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 pub const TESTS: &[Test] = &[
     ("fingerprint_of_what_the_build_can_read", fingerprint_of_what_the_build_can_read),
     ("fingerprint_of_links_and_absent_roots", fingerprint_of_links_and_absent_roots),
     ("fingerprint_of_a_compiler", fingerprint_of_a_compiler),
+    ("fingerprint_remembered", fingerprint_remembered),
+    ("fingerprint_remembered_of_what_was_just_written", fingerprint_remembered_of_what_was_just_written),
+    ("fingerprint_remembered_wrongly", fingerprint_remembered_wrongly),
 ];
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 fn fingerprint_of_links_and_absent_roots() {
     let host = Host::new(false, &["/bin".into(), "/no/such".into()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, &mut |_, _| {}).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
     assert!(fingerprint.listing().starts_with("countersign-tree v1 environment\n"));
     assert_eq!(fingerprint.digest().as_bytes(), digest::sha256(fingerprint.listing().as_bytes()).as_bytes());
     assert_eq!(fingerprint.changed().unwrap(), None);
@@ -32,7 +37,7 @@ fn fingerprint_of_what_the_build_can_read() {
     file("open", 0o644);
     file("secret", 0o600);
     let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, &mut |_, _| {}).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
     let line =
         |name: &str| fingerprint.listing().lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
     assert!(line("/open").starts_with(&format!("100644 4 {} ", digest::sha256(b"open"))), "{}", line("/open"));
@@ -48,7 +53,122 @@ fn fingerprint_of_what_the_build_can_read() {
 fn fingerprint_of_a_compiler() {
     let host = Host::new(false, &[PathBuf::from("/usr/lib/gcc")]).unwrap();
     let four = NonZeroUsize::new(4).unwrap();
-    let (one, more) = (host.fingerprint(ONE, &mut |_, _| {}), host.fingerprint(four, &mut |_, _| {}));
+    let (one, more) = (host.fingerprint(ONE, None, &mut |_, _| {}), host.fingerprint(four, None, &mut |_, _| {}));
     let (one, more): (Result<_, FingerprintError>, _) = (one, more);
     assert_eq!(one.unwrap().digest(), more.unwrap().digest());
+}
+
+/// When a file that was just written has become old: until then it is not remembered.
+fn later() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(10)
+}
+
+/// Reads a root with a cache at this time.
+fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Cache) {
+    let mut cache = Cache { given: given.to_owned(), now, useless: false, new: None };
+    let host = Host::new(false, &[root.to_owned()]).unwrap();
+    let fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| {}).unwrap();
+    (fingerprint.listing().to_owned(), fingerprint.counts(), cache)
+}
+
+fn whole(root: &Path) -> String {
+    let host = Host::new(false, &[root.to_owned()]).unwrap();
+    host.fingerprint(ONE, None, &mut |_, _| {}).unwrap().listing().to_owned()
+}
+
+/// Writes a file and puts its time back to what it was.
+fn put_back(path: &Path, text: &str) {
+    let before = path.metadata().unwrap();
+    write(path, text).unwrap();
+    let times = FileTimes::new().set_modified(before.modified().unwrap());
+    File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+    let after = path.metadata().unwrap();
+    assert_eq!((before.mtime(), before.mtime_nsec(), before.size()), (after.mtime(), after.mtime_nsec(), after.size()));
+    assert_ne!((before.ctime(), before.ctime_nsec()), (after.ctime(), after.ctime_nsec()));
+}
+
+fn fingerprint_remembered() {
+    let dir = root();
+    let at = |name: &str| dir.path().join(name);
+    let put = |name: &str| {
+        write(at(name), name).unwrap();
+        std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    ["one", "two", "six", "secret"].iter().copied().for_each(put);
+    std::fs::set_permissions(at("secret"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("one", at("link")).unwrap();
+    let readable = if uid() == 0 { 3 } else { 4 };
+    let (text, counts, cache) = remembered(dir.path(), b"", later());
+    assert_eq!((text, counts), (whole(dir.path()), Counts { read: readable, cached: 0 }));
+    let mut kept = cache.new.unwrap();
+    let mut look = |read: u64, why: &str| {
+        let (text, counts, cache) = remembered(dir.path(), &kept, later());
+        assert_eq!(text, whole(dir.path()), "{why}");
+        assert_eq!(counts, Counts { read, cached: readable - read }, "{why}");
+        assert!(!cache.useless);
+        assert_eq!(cache.new.is_some(), read > 0, "{why}");
+        kept = cache.new.unwrap_or_else(|| kept.clone());
+    };
+    look(0, "nothing changed");
+    put_back(&at("one"), "eno");
+    look(1, "a byte changed, the time was put back");
+    look(0, "nothing changed since");
+    // Another file of the same length and time.
+    write(at("new"), "owt").unwrap();
+    let times = FileTimes::new().set_modified(at("two").metadata().unwrap().modified().unwrap());
+    File::options().write(true).open(at("new")).unwrap().set_times(times).unwrap();
+    std::fs::set_permissions(at("new"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    rename(at("new"), at("two")).unwrap();
+    look(1, "another file in its place");
+    std::fs::set_permissions(at("six"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    look(1, "another mode");
+    look(0, "nothing changed since");
+    rename(at("one"), at("moved")).unwrap();
+    // A new name changes the file on some file systems.
+    let (text, ..) = remembered(dir.path(), &kept, later());
+    assert_eq!(text, whole(dir.path()));
+    assert!(text.contains("/moved\n") && !text.contains("/one\n"));
+}
+
+fn fingerprint_remembered_of_what_was_just_written() {
+    let dir = root();
+    let path = dir.path().join("f");
+    write(&path, "one").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let written = || path.metadata().unwrap().modified().unwrap() + Duration::from_secs(1);
+    let (_, counts, cache) = remembered(dir.path(), b"", written());
+    assert_eq!(counts, Counts { read: 1, cached: 0 });
+    // It could be written again within this tick of the clock.
+    let kept = cache.new.unwrap_or_default();
+    put_back(&path, "two");
+    let (text, counts, cache) = remembered(dir.path(), &kept, written());
+    assert_eq!((text, counts), (whole(dir.path()), Counts { read: 1, cached: 0 }));
+    let kept = cache.new.unwrap_or(kept);
+    let (_, counts, cache) = remembered(dir.path(), &kept, later());
+    assert_eq!(counts, Counts { read: 1, cached: 0 }, "not remembered until it is older than the cache");
+    assert_eq!(remembered(dir.path(), &cache.new.unwrap(), later()).1, Counts { read: 0, cached: 1 });
+}
+
+fn fingerprint_remembered_wrongly() {
+    let dir = root();
+    let path = dir.path().join("f");
+    write(&path, "one").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let kept = remembered(dir.path(), b"", later()).2.new.unwrap();
+    let (mut poisoned, mut damaged) = (kept.clone(), kept.clone());
+    let end = kept.len() - 32;
+    for bytes in [&mut poisoned, &mut damaged] {
+        bytes[end - 1] ^= 1;
+    }
+    let sum = digest::sha256(&poisoned[..end]);
+    poisoned[end..].copy_from_slice(sum.as_bytes());
+    // Accidents are noticed; the owner's own forgery is not, which is why no signature stands on it.
+    let (text, counts, cache) = remembered(dir.path(), &damaged, later());
+    assert_eq!((text, counts, cache.useless), (whole(dir.path()), Counts { read: 1, cached: 0 }, true));
+    assert_eq!(remembered(dir.path(), &cache.new.unwrap(), later()).1, Counts { read: 0, cached: 1 }, "made anew");
+    let (text, counts, _) = remembered(dir.path(), &poisoned, later());
+    assert_eq!(counts, Counts { read: 0, cached: 1 });
+    assert_ne!(text, whole(dir.path()));
+    // Nothing of it in one without.
+    assert!(whole(dir.path()).contains(&digest::sha256(b"one").to_string()));
 }

@@ -1,6 +1,8 @@
 //! Roots: who lets the build read what, and what it means when that differs.
 
 use super::common::{BUNDLE, Project};
+use countersign::digest;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -179,4 +181,62 @@ fn the_roots_are_the_signed_ones() {
     let lock = project.statement("provenance")["predicate"]["buildDefinition"]["resolvedDependencies"][2].clone();
     assert_eq!(lock["name"], "lock");
     project.rebuild(&[]).ends(0);
+}
+
+#[test]
+fn what_is_remembered_is_never_signed() {
+    let project = Project::tiny();
+    let build = |more: &[&str]| -> Value {
+        let out = format!("out-{}", project.names(".").len());
+        project.run(&[&["build", "--json", "--source", "src", "--out", &out], more].concat()).ends(0).json()
+    };
+    let environment = |document: &Value| document["environment"]["sha256"].as_str().unwrap().to_owned();
+    let first = build(&[]);
+    let truth = environment(&first);
+    let files = first["environmentFiles"]["read"].as_u64().unwrap();
+    assert_eq!(first["environmentFiles"]["cached"], 0);
+    assert_eq!(project.mode("cache/countersign"), 0o700);
+    let [name] = &project.names("cache/countersign")[..] else { panic!("one file") };
+    let cache = format!("cache/countersign/{name}");
+    assert_eq!(project.mode(&cache), 0o600);
+    let second = build(&[]);
+    assert_eq!(second["environmentFiles"], json!({ "read": 0, "cached": files }));
+    assert_eq!(environment(&second), truth);
+
+    // Its owner may make it say anything.
+    let mut bytes = project.get(&cache);
+    let end = bytes.len() - 32;
+    bytes[end - 1] ^= 1;
+    let sum = digest::sha256(&bytes[..end]);
+    bytes[end..].copy_from_slice(sum.as_bytes());
+    project.put(&cache, &bytes);
+    let poisoned = build(&[]);
+    assert_eq!(poisoned["environmentFiles"]["read"], 0);
+    assert_ne!(environment(&poisoned), truth);
+    for whole in [&["--no-cache"][..], &["--statement", "statement"]] {
+        let document = build(whole);
+        assert_eq!(document["environmentFiles"], json!({ "read": files, "cached": 0 }), "{whole:?}");
+        assert_eq!(environment(&document), truth, "{whole:?}");
+    }
+    project.attest();
+    let dependencies = &project.statement("provenance")["predicate"]["buildDefinition"]["resolvedDependencies"];
+    assert!(dependencies.to_string().contains(&truth), "{dependencies}");
+    project.review(&[]).ends(0).prints(" as signed\n");
+    let signed = [project.get(BUNDLE), project.get("b.environment")].concat();
+    assert!(!String::from_utf8_lossy(&signed).contains(&environment(&poisoned)));
+    assert_eq!(project.get(&cache), bytes, "neither of them has to do with it");
+
+    // Others', and what is none.
+    let ignored = |why: &str| {
+        let out = format!("out-{}", project.names(".").len());
+        project.run(&["build", "--source", "src", "--out", &out]).ends(0).says(why)
+    };
+    project.chmod(&cache, 0o622);
+    ignored("is not used: others can write it");
+    assert_eq!(project.mode(&cache), 0o600, "made anew");
+    assert_eq!(environment(&build(&[])), truth);
+    project.put(&cache, "x");
+    ignored("is not used: it is not for this version");
+    project.chmod("cache/countersign", 0o777);
+    ignored("cache/countersign: others can write it");
 }
