@@ -71,6 +71,15 @@ prints() {
 
 ok() { echo "$name: $*"; }
 
+# copy_rust DIR: the Rust toolchain, without documentation, where every user can read it.
+copy_rust() {
+	local sysroot
+	sysroot=$(rustc --print sysroot)
+	mkdir "$1"
+	tar -C "$sysroot" --exclude=./share --exclude=./lib/rustlib/src -cf - . | tar -C "$1" -xf - --no-same-owner
+	chmod -R a+rX "$1"
+}
+
 # apt_private DIR KIND SUITE: makes an apt configuration of its own in DIR, with one source taken from where this machine's Debian packages
 # come from, and sets APT_CONFIG. KIND is deb or deb-src. Neither the machine's lists nor its sources are touched.
 apt_private() {
