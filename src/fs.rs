@@ -19,7 +19,7 @@ pub struct FsError {
 #[derive(Debug, thiserror::Error)]
 pub enum Why {
     /// The operating system's reason.
-    #[error("{0}")]
+    #[error("{}", reason(.0))]
     Io(#[from] io::Error),
     /// Longer than the reader allows, in bytes.
     #[error("it is longer than {0} bytes")]
@@ -42,6 +42,13 @@ impl FsError {
     pub fn is_not_found(&self) -> bool {
         matches!(&self.why, Why::Io(err) if err.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// The operating system's reason in words, without its number.
+pub fn reason(err: &io::Error) -> String {
+    let text = err.to_string();
+    let number = err.raw_os_error().map(|number| format!(" (os error {number})")).unwrap_or_default();
+    text.strip_suffix(&number).unwrap_or(&text).to_owned()
 }
 
 /// Opens a regular file for reading. Links are followed (the user named it); a FIFO or a device is refused without

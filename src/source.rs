@@ -84,13 +84,14 @@ impl Source {
         &self,
         exclude: &Exclude<'_>,
         threads: NonZeroUsize,
+        progress: Option<&Progress<'_>>,
         write: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> Result<Listed, SourceError> {
         if self.form == Form::Directory {
-            let options = Options { exclude, threads, ..Options::new(TreeKind::Source) };
+            let options = Options { exclude, threads, progress, ..Options::new(TreeKind::Source) };
             return Ok(scan::list(&self.path, &options, write)?);
         }
-        let scanned = self.scan(Wanted::default(), exclude, threads, None)?;
+        let scanned = self.scan(Wanted::default(), exclude, threads, progress)?;
         let fail = |err| SourceError::io("write the listing of", &self.path, err);
         scanned.tree.pieces(&mut |piece| write(piece.as_bytes())).map_err(fail)?;
         let (entries, folding) = (scanned.tree.entries().len(), scanned.tree.folding_names());

@@ -350,7 +350,9 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
             .hint("`countersign init` writes one for the project found there; --recipe F names one elsewhere"),
         false => Failure::from(err),
     })?;
-    Recipe::parse(&bytes).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
+    Recipe::parse(&bytes).map_err(|err| {
+        Failure::usage(format!("{}: {err}", path.display())).hint("docs/spec.md, section 3, has every key and an example")
+    })
 }
 
 fn once(

@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let files: Vec<(String, Value)> =
         (1..).zip(bundle.envelopes()).map(|(n, e)| file(n, e, args.format, &keys)).collect();
     if files.is_empty() {
-        return Err(broken("it holds no envelope".to_owned()));
+        return Err(broken("it holds no envelope".to_owned()).hint(super::inspect::NO_BUNDLE));
     }
     std::fs::create_dir(&args.out).map_err(|err| fs::FsError::io("create", &args.out, err))?;
     for (name, document) in &files {

@@ -1,6 +1,7 @@
 //! `countersign compare`: what differs between two files or directories.
 
 use super::exit::{Exit, Failure};
+use super::progress::Reading;
 use super::ui;
 use crate::compare::{self, Difference, What};
 use crate::digest::Wanted;
@@ -24,6 +25,9 @@ pub struct Args {
     a: PathBuf,
     /// Another
     b: PathBuf,
+    /// Print nothing: the exit code is the answer
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -41,14 +45,17 @@ pub struct Located {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let meta = |path: &Path| std::fs::metadata(path).map_err(|err| fs::FsError::io("read", path, err));
     let found = match (meta(&args.a)?.is_dir(), meta(&args.b)?.is_dir()) {
-        (true, true) => directories(&args.a, &args.b)?,
+        (true, true) => directories(&args.a, &args.b, args.quiet)?,
         (false, false) => files(&args.a, &args.b)?,
         (a, _) => {
             let (dir, file) = if a { (&args.a, &args.b) } else { (&args.b, &args.a) };
-            return Err(Failure::usage(format!("{} is a directory and {} is not", dir.display(), file.display())));
+            return Err(Failure::usage(format!("{} is a directory and {} is not", dir.display(), file.display()))
+                .hint("two files or two directories can be compared"));
         }
     };
-    if args.json {
+    if args.quiet {
+        // Said by the exit code.
+    } else if args.json {
         let document = json!({
             "schema": "urn:countersign:schema:compare:v1",
             "equal": found.is_empty(),
@@ -94,9 +101,12 @@ impl Located {
 }
 
 /// All differences between two directories, permission bits included.
-pub fn directories(a: &Path, b: &Path) -> Result<Vec<Located>, Failure> {
+pub fn directories(a: &Path, b: &Path, quiet: bool) -> Result<Vec<Located>, Failure> {
     let lines = |dir: &Path| -> Result<Vec<Line>, Failure> {
-        Ok(scan::tree(dir, &scan::Options::new(TreeKind::Output))?.tree.lines().collect())
+        let reading = Reading::new(!quiet);
+        let progress = |files, bytes| reading.told(files, bytes);
+        let options = scan::Options { progress: Some(&progress), ..scan::Options::new(TreeKind::Output) };
+        Ok(scan::tree(dir, &options)?.tree.lines().collect())
     };
     let differences = compare::lines(&lines(a)?, &lines(b)?);
     differences.into_iter().map(|difference| locate(difference, a, b)).collect()
@@ -154,7 +164,7 @@ mod tests {
             create_dir(top.join("d")).unwrap();
             write(top.join("d/f"), text).unwrap();
         }
-        let found = directories(&a, &b).unwrap();
+        let found = directories(&a, &b, true).unwrap();
         assert_eq!((found.len(), found[0].offset), (1, Some(0)));
         let listed = || compare_lines(&a, &b);
         // After both were listed, a directory or the file itself becomes a link to elsewhere.

@@ -1,6 +1,7 @@
 //! `countersign digest`: what a file, a directory or an archive hashes to.
 
 use super::exit::{Exit, Failure};
+use super::progress::Reading;
 use super::ui;
 use crate::digest::{Sha1, Sha256Hasher, TreeDigest, Wanted};
 use crate::git;
@@ -39,6 +40,9 @@ pub struct Args {
     /// Remove N leading parts from the names in an archive
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), requires = "tree")]
     strip: u8,
+    /// Say less on standard error: no progress
+    #[arg(long, short)]
+    quiet: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -84,9 +88,11 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
     let exclude = excluding(&args.exclude)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let source = Source::open(&args.path, args.strip)?;
+    let reading = Reading::new(!args.quiet);
+    let progress = |files, bytes| reading.told(files, bytes);
     let mut listing = args.listing.then(|| SpooledTempFile::new(SPOOLED));
     let told = if args.git {
-        let scanned = source.scan(Wanted::SOURCE, &exclude, threads, None).map_err(unread)?;
+        let scanned = source.scan(Wanted::SOURCE, &exclude, threads, Some(&progress)).map_err(unread)?;
         let fail = |err| Failure::new(Exit::Internal, err);
         let tree = &scanned.tree;
         Told {
@@ -96,12 +102,13 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
         }
     } else {
         let mut hasher = Sha256Hasher::default();
-        let listed = source.list(&exclude, threads, &mut |piece| {
+        let listed = source.list(&exclude, threads, Some(&progress), &mut |piece| {
             hasher.update(piece);
             listing.as_mut().map_or(Ok(()), |listing| listing.write_all(piece))
         });
         Told { listed: listed.map_err(unread)?, digest: hasher.finish().into(), git: None }
     };
+    drop(reading);
     notes(&told.listed.excluded, args.exclude.is_empty(), &told.listed.folding);
     if args.json {
         return json(&told, listing);

@@ -20,9 +20,9 @@ pub struct BuildFlags {
 /// How to isolate. Each command says in words of its own what `none` comes to.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SandboxFlag {
-    /// The sandbox, or nothing.
+    /// Build in the sandbox, or not at all
     Auto,
-    /// No sandbox.
+    /// Build without isolation
     None,
 }
 

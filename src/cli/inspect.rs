@@ -35,6 +35,9 @@ pub struct Args {
     json: bool,
 }
 
+/// For who gave a file of another kind.
+pub(super) const NO_BUNDLE: &str = "a bundle is what `countersign attest` writes: one JSON object a line";
+
 /// Files and artifacts of one statement that are shown to people; JSON has all.
 const SHOWN: usize = 20;
 
@@ -45,7 +48,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let broken = |why: &str| Failure::new(Exit::Broken, format!("{}: {why}", args.bundle.display()));
     let bundle = Bundle::parse(&bytes).map_err(|err| broken(&err.to_string()))?;
     if bundle.envelopes().next().is_none() {
-        return Err(broken("it holds no envelope"));
+        return Err(broken("it holds no envelope").hint(NO_BUNDLE));
     }
     let checked = policy.as_ref().map(Checked::new);
     let numbers = bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()).map(|(at, _)| at + 1);

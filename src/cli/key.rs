@@ -216,7 +216,13 @@ const MAX_PUBLIC: u64 = 16 << 10;
 fn read_public(path: &Path, bytes: &[u8]) -> Result<PublicKey, Failure> {
     let text = std::str::from_utf8(bytes).map_err(|_| BadKey::Malformed);
     text.and_then(|text| text.parse::<PublicKey>())
-        .map_err(|err| Failure::usage(format_args!("cannot use the key {}: {err}", path.display())))
+        .map_err(|err| {
+            let hint = match &err {
+                BadKey::Private => "the public key is the file with .pub at its end",
+                _ => "countersign key generate writes K and K.pub; ssh-keygen -y -f K prints the public line of a key that is there",
+            };
+            Failure::usage(format_args!("cannot use the key {}: {err}", path.display())).hint(hint)
+        })
 }
 
 /// Says so before a passphrase is asked for; the writing itself takes no notice of this.

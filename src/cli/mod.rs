@@ -18,15 +18,19 @@ mod reference;
 pub mod attest;
 pub mod bundle;
 pub mod compare;
+pub mod completions;
 pub mod digest;
 pub mod init;
 pub mod inspect;
 pub mod key;
+pub mod man;
 pub mod policy;
 pub mod rebuild;
 pub mod verify;
 
-use clap::Parser as _;
+mod usage;
+
+use clap::{CommandFactory as _, Parser as _};
 use exit::{Exit, Failure};
 
 /// Ties a binary update to the exact source it was built from, and lets somebody other than the vendor say so
@@ -50,13 +54,12 @@ struct Cli {
     command: Command,
 }
 
+// What help says of a command stands at its arguments, or here where that is for maintainers.
 #[derive(clap::Subcommand)]
 enum Command {
     /// Write a commented recipe for the project found in a directory
     Init(init::Args),
-    /// Print the digest of a file, a directory or an archive
     Digest(digest::Args),
-    /// Make, show and take over signing keys
     Key(key::Args),
     /// Build in the sandbox, without signing
     Build(attest::BuildArgs),
@@ -66,28 +69,30 @@ enum Command {
     Rebuild(rebuild::Args),
     /// Show what differs between two files or directories
     Compare(compare::Args),
-    /// Verify files against a bundle, by your policy, offline
     Verify(verify::Args),
-    /// Show what a bundle says and who signed it
     Inspect(inspect::Args),
-    /// Make and check policies
     Policy(policy::Args),
-    /// Take bundles apart for other tools
     Bundle(bundle::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
-/// Parses the command line and runs it.
-pub fn main() -> Exit {
-    exit::guard(|| {
-        let result = match Cli::try_parse() {
+/// Parses the command line and runs it; gives the exit code.
+pub fn main() -> u8 {
+    let exit = exit::guard(|| {
+        let exit = match Cli::try_parse() {
             Ok(cli) => run(cli.command),
-            Err(err) => return not_parsed(&err),
+            Err(err) => usage::not_parsed(err),
         };
-        result.unwrap_or_else(|failure| {
+        exit.unwrap_or_else(|failure| {
             ui::fail(&failure);
             failure.exit
         })
-    })
+    });
+    match exit {
+        Exit::Internal => exit as u8,
+        _ => ui::lost().unwrap_or(exit as u8),
+    }
 }
 
 fn run(command: Command) -> Result<Exit, Failure> {
@@ -103,24 +108,14 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Bundle(args) => bundle::run(&args),
-    }
-}
-
-/// Help and version are data; everything else that clap says is a usage error.
-fn not_parsed(err: &clap::Error) -> Exit {
-    if err.use_stderr() {
-        let _ = err.print();
-        Exit::Usage
-    } else {
-        ui::data(&err.render().to_string());
-        Exit::Yes
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     /// clap breaks longer lines, and half an example is no command.
     #[test]

@@ -49,7 +49,11 @@ pub(super) fn unlock(
     } else {
         None
     };
-    let unlocked = file.unlock(passphrase.as_ref()).map_err(|err| refuse(path, err))?;
+    let unlocked = file.unlock(passphrase.as_ref()).map_err(|err| {
+        let wrong = matches!(err, KeyError::WrongPassphrase);
+        let failure = refuse(path, err);
+        if wrong { failure.hint(origin(args)) } else { failure }
+    })?;
     Ok((unlocked, passphrase))
 }
 
@@ -106,6 +110,15 @@ fn given(args: &PassphraseArgs) -> Result<Option<Passphrase>, Failure> {
     Ok(std::env::var_os(VARIABLE).map(|text| Passphrase::new(text.into_encoded_bytes())))
 }
 
+/// Where a passphrase came from, for whoever wonders why it is wrong.
+fn origin(args: &PassphraseArgs) -> String {
+    match (&args.passphrase_file, std::env::var_os(VARIABLE)) {
+        (Some(file), _) => format!("it is the first line of {}", file.display()),
+        (None, Some(_)) => format!("it was taken from the environment: {VARIABLE}"),
+        (None, None) => "run it again, and type it anew".to_owned(),
+    }
+}
+
 fn first_line(path: &Path) -> Result<Passphrase, Failure> {
     let bytes = Zeroizing::new(fs::read(path, MAX_FILE)?);
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -121,12 +134,12 @@ fn ask(path: &Path, question: &str) -> Result<Passphrase, Failure> {
             .hint(format!("{VARIABLE} takes it from the environment"))
     };
     let terminal = Terminal::open().map_err(|err| {
-        let fact = format!("a passphrase for {key} is needed and there is no terminal to ask for it ({err})");
+        let fact = format!("a passphrase for {key} is needed and there is no terminal to ask for it ({})", fs::reason(&err));
         two_other_ways(Failure::usage(fact))
     })?;
     match terminal.ask(question) {
         Ok(text) => Ok(Passphrase::new(text.into_bytes())),
-        Err(err) => Err(two_other_ways(Failure::usage(format!("no passphrase for {key} was typed ({err})")))),
+        Err(err) => Err(two_other_ways(Failure::usage(format!("no passphrase for {key} was typed ({})", fs::reason(&err))))),
     }
 }
 

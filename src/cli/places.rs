@@ -122,7 +122,7 @@ impl Drop for Made<'_> {
 pub fn free(path: &Path, force: bool) -> Result<(), Failure> {
     if !force && path.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!("{} is there already", path.display()))
-            .hint("--force replaces what belongs to the bundle; a release has one, so think twice"));
+            .hint("--force replaces the bundle, its log and its listing of the environment; keep what is published already"));
     }
     Ok(())
 }

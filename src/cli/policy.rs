@@ -145,7 +145,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 pub(super) fn load(path: &Path) -> Result<Policy, Failure> {
     let text = String::from_utf8(read(path)?)
         .map_err(|_| Failure::usage(format!("{}: the policy is not UTF-8", path.display())))?;
-    Policy::parse(&text).map_err(|err| Failure::usage(format!("{}: {err}", path.display())))
+    Policy::parse(&text).map_err(|err| {
+        let line = err.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        Failure::usage(format!("{}: {line}{}", path.display(), err.why))
+            .hint("docs/policy.md has every key, with examples; `countersign policy init` begins one")
+    })
 }
 
 fn init(args: &Init) -> Result<Exit, Failure> {
@@ -155,7 +159,10 @@ fn init(args: &Init) -> Result<Exit, Failure> {
     let text = template(&vendors, &rebuilders, args.rebuilders.0);
     let policy = Policy::parse(&text).map_err(|err| {
         let fact = format!("{} is not written: {}", args.out.display(), err.why);
-        Failure::usage(fact).hint("--rebuilders N needs N keys given by --rebuilder, none of them a vendor's")
+        Failure::usage(fact).hint(match err.why.contains("the same key") {
+            true => "give each key once: whoever is a vendor is no independent rebuilder",
+            false => "--rebuilders N needs N keys given by --rebuilder, none of them a vendor's",
+        })
     })?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&args.out, text.as_bytes(), 0o644, existing).map_err(|err| match err {

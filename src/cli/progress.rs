@@ -1,10 +1,11 @@
-//! How far a build is, on a terminal: one line that is gone when the stage is.
+//! How far the program is, on a terminal: one line that is gone when the stage is.
 
 use super::ui;
 use crate::build::Stage;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Shows stages; with `shown` off, nothing at all.
 pub struct Progress {
@@ -23,18 +24,11 @@ impl Progress {
         match stage {
             Stage::Environment(0, 0) if self.shown && !roots.is_empty() => {
                 ui::say(&reading(roots));
-                if std::io::stderr().is_terminal() {
-                    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-                    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                        bar.set_style(style);
-                    }
-                    self.bar = Some(bar);
-                }
+                self.bar = line();
             }
             Stage::Environment(files, bytes) => {
                 if let Some(bar) = &self.bar {
-                    bar.set_message(format!("{files} files, {}", HumanBytes(bytes)));
-                    bar.tick();
+                    show(bar, files, bytes);
                 }
             }
             // What the steps print comes next.
@@ -53,6 +47,58 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// How far a tree is read; nothing is shown of one that is read at once.
+pub struct Reading {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    /// When it is shown next, in milliseconds.
+    next: AtomicU64,
+}
+
+/// Milliseconds between two changes, and before the first.
+const PAUSE: u64 = 150;
+
+impl Reading {
+    /// For one tree, or several.
+    pub fn new(shown: bool) -> Reading {
+        Reading { bar: shown.then(line).flatten(), begun: Instant::now(), next: AtomicU64::new(PAUSE) }
+    }
+
+    /// Takes what was read so far, from any thread.
+    pub fn told(&self, files: u64, bytes: u64) {
+        let Some(bar) = &self.bar else { return };
+        let (now, next) = (self.begun.elapsed().as_millis() as u64, self.next.load(Ordering::Relaxed));
+        let mine = || self.next.compare_exchange(next, now + PAUSE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if now >= next && mine() {
+            show(bar, files, bytes);
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A line that moves, where one can.
+fn line() -> Option<ProgressBar> {
+    ui::terminal().then(|| {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        bar
+    })
+}
+
+fn show(bar: &ProgressBar, files: u64, bytes: u64) {
+    bar.set_message(format!("{files} files, {}", HumanBytes(bytes)));
+    bar.tick();
 }
 
 /// `/usr` is what takes the time, and what people know.

@@ -123,7 +123,7 @@ impl Outcome<'_> {
 /// Rebuilds.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.key.is_some() && !args.append && args.out.is_none() {
-        return Err(Failure::usage("where shall the signed statements go?")
+        return Err(Failure::usage("--key signs, and nothing says where the signed statements go")
             .hint("--append adds them to the bundle; --out DIR keeps them there"));
     }
     if let Some(out) = &args.out {

@@ -90,7 +90,8 @@ pub fn choose(
                 Failure::new(Exit::Refused, format!("{shown} holds no manifest that the policy accepts of a vendor"))
                     .hint("`countersign inspect` shows who signed what")
             }
-            (None, None) => Failure::new(Exit::Broken, format!("{shown} holds no manifest")),
+            (None, None) => Failure::new(Exit::Broken, format!("{shown} holds no manifest"))
+                .hint("a manifest is what `countersign attest` writes; `countersign inspect` shows what a bundle holds"),
         });
     }
     // Whoever orders the lines must not choose what is answered.

@@ -4,12 +4,14 @@
 //! - An error is one lower-case line of fact, then `hint:` lines that say what to do.
 //! - Colour only on a terminal, never with `NO_COLOR` or `TERM=dumb`.
 //! - Text that came from outside is escaped: control characters and those that reorder text are shown as `\u{..}`.
-//! - A closed pipe ends the program quietly.
+//! - What moves (progress) is shown on a terminal only, never with `TERM=dumb` or `--quiet`, and is gone at the end.
+//! - A closed pipe ends the program quietly, with 141.
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use crate::json;
 use crate::path::TreePath;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Shows untrusted text harmlessly: control characters, bidirectional overrides, line and paragraph separators and other invisible format
 /// characters become `\u{..}`.
@@ -30,26 +32,42 @@ pub fn document<T: serde::Serialize>(value: &T) {
     data(&(json::print_harmless(value) + "\n"));
 }
 
-/// Writes data to standard output. A closed pipe ends the program with the status that the shell gives to one killed by SIGPIPE.
+/// Writes data to standard output. Where that is closed, nothing more is said on any stream, and the program comes to its end, so that what it
+/// made in passing is removed.
 pub fn data(text: &str) {
     data_bytes(text.as_bytes());
 }
 
 /// The same for bytes.
 pub fn data_bytes(bytes: &[u8]) {
+    if lost().is_some() {
+        return;
+    }
     let mut out = io::stdout().lock();
     if let Err(err) = out.write_all(bytes).and_then(|()| out.flush()) {
-        if err.kind() == io::ErrorKind::BrokenPipe {
-            std::process::exit(141);
+        let closed = err.kind() == io::ErrorKind::BrokenPipe;
+        if !closed {
+            let failure = Failure::new(Exit::CouldNotTell, format!("cannot write to standard output: {err}"));
+            fail(&failure.hint("what was printed is not whole: do not use it"));
         }
-        say(&format!("error: cannot write to standard output: {err}"));
-        std::process::exit(super::exit::Exit::CouldNotTell as i32);
+        let code = if closed { SIGPIPE } else { Exit::CouldNotTell as u8 };
+        LOST.store(code, Ordering::Relaxed);
     }
 }
 
+/// The exit code once data could not be written: the one that the shell gives to a program killed by SIGPIPE when the pipe was closed.
+pub fn lost() -> Option<u8> {
+    Some(LOST.load(Ordering::Relaxed)).filter(|code| *code != 0)
+}
+
+static LOST: AtomicU8 = AtomicU8::new(0);
+const SIGPIPE: u8 = 141;
+
 /// Says a line on standard error; nothing that can go wrong there matters.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    if lost().is_none() {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
 }
 
 /// Says which names of a source other systems take for one.
@@ -76,9 +94,12 @@ pub fn count(n: usize, what: &str) -> String {
 
 /// Whether standard error takes colour.
 fn colour() -> bool {
-    io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Whether standard error is a terminal that obeys: one on which a line can be written over.
+pub fn terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `countersign verify`: the answer, offline.
 
 use super::exit::{Exit, Failure};
+use super::progress::Reading;
 use super::ui;
 use crate::bundle::MAX_BUNDLE;
 use crate::digest::{OrderDigest, Wanted};
@@ -60,6 +61,9 @@ pub struct Args {
     /// A directory that must be all of the signed outputs, with modes, links and directories
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
+    /// Print nothing: the exit code is the answer
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -75,17 +79,23 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let policy = super::policy::read(policy)?;
     let bundle = read_bundle(&args.bundle)?;
     let files = args.files.iter().map(|path| file(path)).collect::<Result<Vec<_>, Failure>>()?;
-    let tree = args.tree.as_deref().map(directory).transpose()?;
+    let tree = args.tree.as_deref().map(|dir| directory(dir, args.quiet)).transpose()?;
     let question =
         Question { files: &files, tree: tree.as_ref(), bundle: &bundle, policy: &policy, expected: &expected };
     let report = verify::verify(&question);
     let exit = exit_of(&report.answer);
     let last = last_line(&report);
+    if args.quiet {
+        return Ok(exit);
+    }
     if args.json {
         ui::document(&Document::of(&report, exit));
         ui::say(&ui::escape(&last));
     } else {
         ui::data(&format!("{}{}\n", table(&report), ui::escape(&last)));
+    }
+    if let (Answer::Usage, Some(path)) = (&report.answer, &args.policy) {
+        ui::say(&ui::escape(&format!("hint: the policy is {}; docs/policy.md has examples", path.display())));
     }
     Ok(exit)
 }
@@ -107,7 +117,9 @@ fn expected(args: &Args) -> Result<Expected, Failure> {
         return Err(Failure::usage("--as says what one file is").hint("give one FILE, and no --tree"));
     }
     let subject = args.subject.as_deref().map(TreePath::from_escaped).transpose();
-    let subject = subject.map_err(|err| Failure::usage(format!("--as: {err}")))?;
+    let subject = subject.map_err(|err| {
+        Failure::usage(format!("--as: {err}")).hint("it is one of the files that `countersign inspect` shows, as it is shown")
+    })?;
     Ok(Expected { product: args.product.clone(), version: args.version.clone(), subject })
 }
 
@@ -128,9 +140,20 @@ fn file(path: &Path) -> Result<FileUnderTest, Failure> {
     Ok(FileUnderTest { shown: path.display().to_string(), content })
 }
 
-fn directory(path: &Path) -> Result<TreeUnderTest, Failure> {
+fn directory(path: &Path, quiet: bool) -> Result<TreeUnderTest, Failure> {
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_dir()) {
+        let fact = format!("{} is not a directory, and --tree takes one", path.display());
+        return Err(Failure::new(Exit::CouldNotTell, fact).hint("give a file as FILE, without --tree"));
+    }
+    let reading = Reading::new(!quiet);
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let options = Options { wanted: Wanted::SUBJECT, threads, ..Options::new(TreeKind::Output) };
+    let progress = |files, bytes| reading.told(files, bytes);
+    let options = Options {
+        wanted: Wanted::SUBJECT,
+        threads,
+        progress: Some(&progress),
+        ..Options::new(TreeKind::Output)
+    };
     let scanned = scan::tree(path, &options).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     Ok(TreeUnderTest { shown: path.display().to_string(), tree: scanned.tree })
 }

@@ -155,7 +155,7 @@ fn what_is_kept_and_where() {
     assert_eq!((project.mode("kept/run-1/run"), project.mode("kept/run-1/out.txt")), (0o755, 0o644));
     assert_eq!(project.get("kept/run-1.environment"), project.get("b.environment"));
     project.rebuild(&["--out", "kept"]).fails(2, "cannot create kept");
-    project.rebuild(&["--key", "reviewer"]).fails(2, "where shall the signed statements go?");
+    project.rebuild(&["--key", "reviewer"]).fails(2, "nothing says where the signed statements go");
     project.rebuild(&["--append"]).fails(2, "--key");
     let before = project.get(BUNDLE);
     project.rebuild(&["--key", "reviewer", "--out", "signed"]).ends(0);
