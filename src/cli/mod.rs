@@ -13,7 +13,9 @@ mod flags;
 mod passphrase;
 mod progress;
 mod reference;
+mod rehash;
 
+pub mod approve;
 pub mod attest;
 pub mod bundle;
 pub mod compare;
@@ -21,8 +23,10 @@ pub mod digest;
 pub mod init;
 pub mod inspect;
 pub mod key;
+mod merge;
 pub mod policy;
 pub mod rebuild;
+pub mod sign;
 pub mod verify;
 
 use clap::Parser as _;
@@ -63,6 +67,10 @@ enum Command {
     Attest(attest::AttestArgs),
     /// Rebuild what a manifest says, blind; compare; sign the verdict
     Rebuild(rebuild::Args),
+    /// Sign what `build` observed on another machine
+    Sign(sign::Args),
+    /// Approve a vendor's manifest, with its outputs in hand
+    Approve(approve::Args),
     /// Show what differs between two files or directories
     Compare(compare::Args),
     /// Verify files against a bundle, by your policy, offline
@@ -71,7 +79,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Make and check policies
     Policy(policy::Args),
-    /// Take bundles apart for other tools
+    /// Make one bundle of several; take bundles apart for other tools
     Bundle(bundle::Args),
 }
 
@@ -95,6 +103,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Build(args) => attest::run_build(&args),
         Command::Attest(args) => attest::run_attest(&args),
         Command::Rebuild(args) => rebuild::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Approve(args) => approve::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
