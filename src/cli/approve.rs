@@ -7,10 +7,11 @@ use super::verify::ReleaseDocument;
 use super::{policy, rehash, ui};
 use crate::bundle::{self, Bundle, MAX_BUNDLE};
 use crate::digest::PayloadDigest;
+use crate::envelope::Envelope;
 use crate::fs;
 use crate::policy::Role;
 use crate::signature::PublicKey;
-use crate::statement::{self, Approval, SignerCheck, Subject};
+use crate::statement::{self, Approval, SignerCheck, Statement, Subject};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -21,6 +22,9 @@ use std::path::PathBuf;
 /// as a build or a rebuild. Policies count approvals with `approvals = N`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
+The outputs are hashed again. An approval is of that very manifest and these files; it never counts as a build or a rebuild. Policies count
+approvals with `approvals = N`, by keys of the role approver.
+
 Exit codes:
   0  approved
   1  the outputs are not those of the manifest
@@ -70,6 +74,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let bytes = super::verify::read_bundle(&args.bundle)?;
     let chosen = reference::choose(&bytes, &args.bundle, args.manifest, args.policy.as_deref())?;
+    the_only_one(args, &bytes, &chosen)?;
     let key = passphrase::load_key(&args.key, &args.passphrase)?;
     is_another(args, &bytes, &chosen, &key.public())?;
     let (subjects, outputs): (Vec<Subject>, _) = match &args.outputs {
@@ -121,6 +126,25 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         ui::say("note: this approval was in the bundle already");
     }
     Ok(Exit::Yes)
+}
+
+/// To a build, equal manifests are one. An approval names one of them, and without a policy nothing says which is the vendor's and which a
+/// rebuilder's; whoever ordered the lines must not choose.
+fn the_only_one(args: &Args, bytes: &[u8], chosen: &Chosen) -> Result<(), Failure> {
+    if args.policy.is_some() || args.manifest.is_some() {
+        return Ok(());
+    }
+    let bundle = Bundle::parse(bytes).map_err(|err| Failure::new(Exit::Broken, err))?;
+    let mut others = bundle.envelopes().filter(|envelope| envelope.payload_digest() != chosen.reference.payload);
+    let provenance =
+        |envelope: &Envelope| matches!(Statement::decode(envelope.unverified_payload()), Ok(Statement::Provenance(_)));
+    if !others.any(provenance) {
+        return Ok(());
+    }
+    let shown = args.bundle.display();
+    Err(Failure::usage(format!("{shown} holds several manifests, a rebuilder's perhaps: which one is meant?"))
+        .hint("--policy P leaves those that a vendor of yours signed")
+        .hint("--manifest sha256:… names one; `countersign inspect` shows them"))
 }
 
 /// Nobody approves what they signed: neither the key of the manifest nor one that the policy has in another role.

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 /// they name `not-observed` under `observation`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
+The outputs are hashed again. Who signs here did not see the build: the statement says `not-observed`, with what the builder observed as a
+claim, and policies refuse it unless their `observation` names that level.
+
 Exit codes:
   0  signed
   1  the outputs are not those of the statement, or the recipe is another

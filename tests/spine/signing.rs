@@ -68,7 +68,7 @@ fn outputs_are_hashed_again() {
     let project = built();
     let said = |why: &str| refuses(&project, &[], 1, "out is not what the statement is about").says(why);
     flip(&project.path("out/run"));
-    said("run: other bytes");
+    said("run: content");
     flip(&project.path("out/run"));
     project.chmod("out/run", 0o644);
     said("run: mode 0755 stated, 0644 here");
@@ -111,7 +111,7 @@ fn statements_that_are_not_what_build_wrote() {
     with(&edited("\"isolated\"", "\"observed\""), 4, "its run record is of");
     with(&good.replace("100755", "100644"), 4, "output listing");
     with(&(lines[..3].join("\n") + "\n"), 4, "four lines");
-    project.attest();
+    project.attest_to(BUNDLE, &[]).ends(0);
     let bundle = project.text(BUNDLE);
     std::fs::remove_file(project.path(BUNDLE)).unwrap();
     with(&bundle, 4, "line 1: it is no unsigned payload");
@@ -181,7 +181,11 @@ fn a_second_person_approves() {
     let policy = project.text("policy");
     project.put("policy", policy.replace("approvals = 1", "approvals = 2"));
     project.verify(&["out/run"]).ends(8).last("1 of 2 approvals");
-    approve(&["--key", "deputy", "out/run"]).ends(0).says("claimed, not checked").says("1 file;");
+    approve(&["--key", "deputy", "out/run"]).fails(2, "holds several manifests").says("--policy P leaves");
+    let manifest = approval["predicate"]["manifest"]["payload"]["sha256"].as_str().unwrap();
+    let manifest = format!("sha256:{manifest}");
+    let said = approve(&["--key", "deputy", "out/run", "--manifest", &manifest]).ends(0);
+    said.says("claimed, not checked").says("1 file;");
     project.verify(&["out/run"]).ends(0);
     // Only that file was in the deputy's hand.
     project.verify(&["out/run", "out/out.txt"]).ends(8).last("out/out.txt: 1 of 2 approvals");
@@ -200,29 +204,43 @@ fn who_cannot_approve_and_what() {
         assert_eq!(project.get(BUNDLE), before, "{why}");
         said
     };
-    refuses(&["--key", "vendor", "--outputs", "out"], 2, "nobody approves a statement of their own");
+    refuses(
+        &["--key", "vendor", "--outputs", "out", "--policy", "policy"],
+        2,
+        "nobody approves a statement of their own",
+    );
     refuses(&["--key", "reviewer", "--outputs", "out", "--policy", "policy"], 2, "a rebuilder of the policy");
     refuses(&["--key", "head"], 2, "required");
     refuses(&["--key", "head", "out/run", "--outputs", "out"], 2, "cannot be used with");
+    project.copy("policy", "kept");
+    let refuses = |more: &[&str], code: i32, why: &str| refuses(&[more, &["--policy", "kept"]].concat(), code, why);
     refuses(&["--key", "head", "src/build.sh"], 1, "not among the files that the statement is about: src/build.sh");
     refuses(&["--key", "head", "out/run", "src/build.sh"], 1, "src/build.sh");
     refuses(&["--key", "head", "nowhere"], 7, "nowhere");
     flip(&project.path("out/run"));
-    refuses(&["--key", "head", "--outputs", "out"], 1, "1 entry differs").says("run: other bytes");
+    refuses(&["--key", "head", "--outputs", "out"], 1, "1 entry differs").says("run: content");
     refuses(&["--key", "head", "out/run"], 1, "out/run");
     flip(&project.path("out/run"));
     let other = format!("sha256:{}", "0".repeat(64));
     refuses(&["--key", "head", "--outputs", "out", "--manifest", &other], 7, "holds no manifest");
     let policy = project.text("policy");
     let stranger = policy.replace("roles = [\"vendor\"]", "roles = [\"vendor\"]\nbuilders = [\"urn:example:b\"]");
-    project.put("strict", stranger);
-    refuses(
-        &["--key", "head", "--outputs", "out", "--policy", "strict"],
-        3,
-        "holds no manifest that the policy accepts",
-    );
+    project.put("kept", stranger);
+    refuses(&["--key", "head", "--outputs", "out"], 3, "holds no manifest that the policy accepts");
+    // Without the listing of the outputs, the files can still be named, and a mode is still found.
+    let text = project.text(BUNDLE);
+    let signed = text.lines().filter(|line| !line.contains("urn:countersign:blob")).map(|line| format!("{line}\n"));
+    project.put("bare", signed.collect::<String>());
+    let approve = || project.run(&["approve", "bare", "--key", "head", "--outputs", "out", "--policy", "policy"]);
+    flip(&project.path("out/run"));
+    approve().fails(1, "1 entry differs").says("run: other bytes here");
+    flip(&project.path("out/run"));
+    project.chmod("out/run", 0o700);
+    approve().fails(1, "other directories, links or modes");
+    project.chmod("out/run", 0o755);
+    approve().ends(0);
     // The vendor's own approval, however it came to be, is worth nothing.
-    project.run(&["approve", BUNDLE, "--key", "head", "--outputs", "out"]).ends(0);
+    project.run(&["approve", BUNDLE, "--key", "head", "--outputs", "out", "--policy", "policy"]).ends(0);
     project.put(
         "policy",
         policy.replace(
@@ -315,7 +333,7 @@ fn bundles_that_are_not_of_one_release() {
 #[test]
 fn exported_one_signature_a_file() {
     let project = to_approve();
-    project.run(&["approve", BUNDLE, "--key", "head", "--outputs", "out"]).ends(0);
+    project.run(&["approve", BUNDLE, "--key", "head", "--outputs", "out", "--policy", "policy"]).ends(0);
     project
         .run(&["bundle", "export", BUNDLE, "--format", "sigstore", "-o", "plain"])
         .ends(0)
