@@ -149,6 +149,12 @@ impl Envelope {
         &self.signatures
     }
 
+    /// The same payload, in an envelope for each signature.
+    pub fn each_signature(&self) -> Vec<Envelope> {
+        let one = |signature: &Signature| Envelope { signatures: vec![signature.clone()], ..self.clone() };
+        self.signatures.iter().map(one).collect()
+    }
+
     /// SHA-256 of the payload: the identity of the statement.
     pub fn payload_digest(&self) -> PayloadDigest {
         PayloadDigest::from_bytes(*digest::sha256(self.unverified_payload()).as_bytes())

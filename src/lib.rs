@@ -40,8 +40,11 @@ pub mod signature;
 pub mod statement;
 
 pub mod compare;
+pub mod merge;
 #[cfg(unix)]
 pub mod rebuild;
+#[cfg(unix)]
+pub mod unsigned;
 
 pub mod policy;
 pub mod verify;

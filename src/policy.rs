@@ -49,7 +49,7 @@ pub struct Signer {
     pub key: PublicKey,
     /// As what it counts.
     pub role: Role,
-    /// Builder ids that count with this key.
+    /// Builder ids that count with this key; an approver has none.
     pub builders: Vec<String>,
     /// Who runs it.
     pub organisation: Option<Attribute>,
@@ -67,6 +67,8 @@ pub enum Role {
     Vendor,
     /// Builds them again.
     Rebuilder,
+    /// Reads them and agrees, without building.
+    Approver,
 }
 
 impl Role {
@@ -75,6 +77,7 @@ impl Role {
         match self {
             Role::Vendor => "vendor",
             Role::Rebuilder => "rebuilder",
+            Role::Approver => "approver",
         }
     }
 }
@@ -100,6 +103,8 @@ pub struct Require {
     pub jurisdictions: Option<NonZeroU32>,
     /// The same for platforms.
     pub platforms: Option<NonZeroU32>,
+    /// Distinct approver keys, of those who approve the very statement of the vendor that counts.
+    pub approvals: Option<NonZeroU32>,
     /// Levels of observation that count.
     pub observation: BTreeSet<Observation>,
     /// So many rebuilders' dissent refuses.
@@ -229,8 +234,18 @@ impl Policy {
         short
     }
 
+    /// What stands between these approvers and the threshold, in words. Each key is in the policy once.
+    pub fn approvals_short_of(&self, approvers: usize) -> Option<String> {
+        let want = self.require.approvals.filter(|want| (approvers as u64) < u64::from(want.get()))?;
+        Some(of(approvers, want.get(), "approval"))
+    }
+
     fn can_be_met(&self) -> Result<(), String> {
         let require = &self.require;
+        let approvers = self.signers.iter().filter(|s| s.role == Role::Approver).count();
+        if let Some(short) = self.approvals_short_of(approvers) {
+            return Err(format!("what it requires is more than its signers can give: {short}"));
+        }
         let vendors = self.signers.iter().filter(|s| s.role == Role::Vendor).count();
         if (vendors as u64) < u64::from(require.vendor.get()) {
             return Err(format!("it requires more vendors than it names: {} and {vendors}", require.vendor));
@@ -281,6 +296,10 @@ impl Policy {
                 count => format!("from at least {count} different {what}"),
             }));
         }
+        says.extend(require.approvals.map(|count| {
+            let approvers = names(self.signers.iter().filter(|s| s.role == Role::Approver));
+            format!("and {count} of these approvers approved that very statement, with the file in hand: {approvers}")
+        }));
         let levels: Vec<&str> = require.observation.iter().map(|level| level.word()).collect();
         says.push(format!("where a build counts that was: {}", levels.join(", ")));
         let rebuilders = self.signers.iter().any(|signer| signer.role == Role::Rebuilder);
@@ -303,6 +322,9 @@ impl Policy {
         }
         if require.observation.contains(&Observation::NotObserved) {
             warnings.push("outputs count that their signer did not see being built".to_owned());
+        }
+        if require.approvals.is_none() && self.signers.iter().any(|signer| signer.role == Role::Approver) {
+            warnings.push("approvals are shown and change nothing: `approvals` is not required".to_owned());
         }
         for signer in &self.signers {
             if signer.role == Role::Rebuilder && !self.independent(signer) {
@@ -371,8 +393,15 @@ fn read_signer(wire: WireSigner) -> Result<Signer, String> {
     let name = wire.name;
     let key: PublicKey = wire.key.parse().map_err(|err| format!("the key of {name}: {err}"))?;
     let [role] = wire.roles[..] else {
-        return Err(format!("{name} must have one role, \"vendor\" or \"rebuilder\", and not both"));
+        return Err(format!("{name} must have one role, \"vendor\", \"rebuilder\" or \"approver\", and not two"));
     };
+    if role == Role::Approver {
+        if wire.builders.is_some() {
+            return Err(format!("{name} is an approver, who builds nothing: leave `builders` out"));
+        }
+        let WireSigner { organisation, jurisdiction, platform, .. } = wire;
+        return Ok(Signer { name, key, role, builders: Vec::new(), organisation, jurisdiction, platform });
+    }
     let builders = wire.builders.unwrap_or_else(|| vec![key.default_builder()]);
     if builders.is_empty() || builders.iter().any(String::is_empty) {
         return Err(format!("{name} has no builder, or an empty one: nothing that it signs would count"));
@@ -398,6 +427,7 @@ fn read_require(wire: WireRequire) -> Result<Require, String> {
         organisations: wire.organisations,
         jurisdictions: wire.jurisdictions,
         platforms: wire.platforms,
+        approvals: wire.approvals,
         observation,
         vetoes: wire.vetoes.unwrap_or(one),
     })
@@ -431,6 +461,7 @@ struct WireRequire {
     organisations: Option<NonZeroU32>,
     jurisdictions: Option<NonZeroU32>,
     platforms: Option<NonZeroU32>,
+    approvals: Option<NonZeroU32>,
     observation: Option<Vec<Observation>>,
     vetoes: Option<NonZeroU32>,
 }

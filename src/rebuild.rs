@@ -39,6 +39,16 @@ impl Expected {
         self.listing.as_ref().map(|listing| listing.lines.as_slice())
     }
 
+    /// Digest of the whole output tree.
+    pub fn outputs(&self) -> TreeDigest {
+        self.outputs
+    }
+
+    /// The signed file of that name.
+    pub fn file(&self, name: &TreePath) -> Option<&Subject> {
+        self.subjects.get(name)
+    }
+
     /// The signed files.
     pub fn files(&self) -> impl Iterator<Item = &Subject> {
         self.subjects.values()

@@ -61,6 +61,7 @@ fn provenance(seed: u8) -> Provenance {
         environment_kind: EnvironmentKind::Host,
         outputs: TreeDigest::from_bytes([5; 32]),
         builder: public(seed).default_builder(),
+        claimed: None,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::recipe::{self, Recipe};
 use crate::source::Source;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
 use crate::tree::Tree;
+use crate::unsigned;
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -59,14 +60,14 @@ pub struct What {
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Examples:
   countersign build --out /tmp/try                       # the project in this directory
-  countersign build --source ../hello --out /tmp/try --statement hello.json")]
+  countersign build --source ../hello --out hello-1.0 --statement hello.unsigned   # then: sign")]
 pub struct BuildArgs {
     #[command(flatten)]
     what: What,
     /// Put the outputs there; a directory that is not there yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Write the statement of what was observed there, unsigned
+    /// Write what was observed there, unsigned, with the run record and the listings: `countersign sign` takes it on another machine
     #[arg(long, value_name = "F")]
     statement: Option<PathBuf>,
     /// Builder id of the statement; who signs it may have one of its own
@@ -143,13 +144,14 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     let built = once(&plan, what, reading, &source, &log, &log);
     // What was read was read, whatever came of the build.
     kept.into_iter().for_each(Kept::keep);
-    let (built, _) = built?;
+    let (built, times) = built?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
     export(&built, &args.out)?;
     let made = Made { files: Vec::new(), dirs: vec![&args.out] };
-    let payload = provenance.encode();
     if let Some(path) = &args.statement {
-        fs::write(path, &payload, 0o644, Existing::Refuse)?;
+        let record = run_record(crate::statement::payload_digest(&provenance.encode()), &built, &times);
+        let bytes = unsigned::encode(&provenance, &record, &plan.tree().listing(), &built.outputs.listing());
+        fs::write(path, &bytes, 0o644, Existing::Refuse)?;
     }
     made.keep();
     let copies = build::copies(&built, &plan);
@@ -261,6 +263,7 @@ fn not_observed(
         environment_kind: Default::default(),
         outputs: outputs.digest(),
         builder,
+        claimed: None,
     };
     let lines = [
         key.sign_envelope(provenance.encode()).to_line(),
@@ -424,6 +427,7 @@ pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
         environment_kind: Default::default(),
         outputs: built.outputs.digest(),
         builder,
+        claimed: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `countersign bundle export`: a bundle's envelopes in the forms that other tools read.
+//! `countersign bundle`: one of several; and a bundle's envelopes in the forms that other tools read.
 
 use super::exit::{Exit, Failure};
 use super::{places, ui};
@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Take bundles apart for other tools
+/// Make one bundle of several; take bundles apart for other tools
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,12 +23,14 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
+    Merge(super::merge::Args),
     Export(Export),
 }
 
 /// Write each envelope to a file of its own, in a form that another tool reads
 ///
-/// Nothing is verified and nothing is signed anew: the bytes that were signed stay as they are.
+/// Nothing is verified and nothing is signed anew: the bytes that were signed stay as they are. A Sigstore bundle has one signature, so
+/// an envelope with several becomes several files.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   countersign bundle export hello.intoto.jsonl --format sigstore -o for-cosign --key vendor.pub
@@ -60,14 +62,37 @@ enum Format {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let Command::Export(args) = &args.command;
+    match &args.command {
+        Command::Merge(args) => super::merge::run(args),
+        Command::Export(args) => export(args),
+    }
+}
+
+/// Most subjects of a statement that cosign reads.
+const MAX_SIGSTORE_SUBJECTS: usize = 1024;
+
+fn export(args: &Export) -> Result<Exit, Failure> {
     places::absent(&args.out)?;
     let keys = args.key.iter().map(|path| super::key::public_key(path)).collect::<Result<Vec<PublicKey>, Failure>>()?;
     let bytes = super::verify::read_bundle(&args.bundle)?;
     let broken = |why: String| Failure::new(Exit::Broken, format!("{}: {why}", args.bundle.display()));
     let bundle = Bundle::parse(&bytes).map_err(|err| broken(err.to_string()))?;
-    let files: Vec<(String, Value)> =
-        (1..).zip(bundle.envelopes()).map(|(n, e)| file(n, e, args.format, &keys)).collect();
+    let mut files: Vec<(String, Value)> = Vec::new();
+    for (number, envelope) in (1..).zip(bundle.envelopes()) {
+        let statement = Statement::decode(envelope.unverified_payload()).ok();
+        let subjects = statement.as_ref().map_or(0, Statement::subjects);
+        if args.format == Format::Sigstore && subjects > MAX_SIGSTORE_SUBJECTS {
+            let fact = format!(
+                "envelope {number} is about {subjects} files; cosign reads no more than {MAX_SIGSTORE_SUBJECTS} of a statement"
+            );
+            return Err(Failure::new(Exit::CouldNotTell, fact).hint("--format dsse writes it as it is"));
+        }
+        let what = statement.as_ref().map_or("other", word);
+        match args.format {
+            Format::Dsse => files.push((format!("{number}.{what}.dsse.json"), envelope.to_json())),
+            Format::Sigstore => files.extend(sigstore(number, what, envelope, &keys)),
+        }
+    }
     if files.is_empty() {
         return Err(broken("it holds no envelope".to_owned()).hint(super::inspect::NO_BUNDLE));
     }
@@ -90,28 +115,33 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
-fn file(number: usize, envelope: &Envelope, format: Format, keys: &[PublicKey]) -> (String, Value) {
-    let what = match Statement::decode(envelope.unverified_payload()) {
-        Ok(Statement::Provenance(_)) => "provenance",
-        Ok(Statement::RunRecord(_)) => "run-record",
-        Ok(Statement::Verdict(verdict)) => verdict.kind.word(),
-        Ok(Statement::Other { .. }) | Err(_) => "other",
-    };
-    let dsse = envelope.to_json();
-    match format {
-        Format::Dsse => (format!("{number}.{what}.dsse.json"), dsse),
-        Format::Sigstore => {
-            let keyid = envelope.signatures().first().map(|signature| signature.keyid.as_str()).unwrap_or_default();
-            let key = keys.iter().find(|key| key.fingerprint() == keyid);
-            let spki = |key: &PublicKey| STANDARD.encode(crate::digest::sha256(&key.to_spki_der()).as_bytes());
-            // A hint is for finding the key; who has the key needs none.
-            let hint = key.map_or_else(|| keyid.to_owned(), spki);
-            let document = json!({
-                "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-                "verificationMaterial": { "publicKey": { "hint": hint } },
-                "dsseEnvelope": dsse,
-            });
-            (format!("{number}.{what}.sigstore.json"), document)
-        }
+fn word(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Provenance(_) => "provenance",
+        Statement::RunRecord(_) => "run-record",
+        Statement::Verdict(verdict) => verdict.kind.word(),
+        Statement::Approval(_) => "approval",
+        Statement::Other { .. } => "other",
     }
+}
+
+/// One file a signature.
+fn sigstore(number: usize, what: &str, envelope: &Envelope, keys: &[PublicKey]) -> Vec<(String, Value)> {
+    let each = envelope.each_signature();
+    let several = each.len() > 1;
+    let one = |(nth, envelope): (usize, Envelope)| {
+        let keyid = envelope.signatures().first().map(|signature| signature.keyid.as_str()).unwrap_or_default();
+        let key = keys.iter().find(|key| key.fingerprint() == keyid);
+        let spki = |key: &PublicKey| STANDARD.encode(crate::digest::sha256(&key.to_spki_der()).as_bytes());
+        // A hint is for finding the key; who has the key needs none.
+        let hint = key.map_or_else(|| keyid.to_owned(), spki);
+        let document = json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": { "publicKey": { "hint": hint } },
+            "dsseEnvelope": envelope.to_json(),
+        });
+        let name = if several { format!("{number}.{what}.{nth}") } else { format!("{number}.{what}") };
+        (format!("{name}.sigstore.json"), document)
+    };
+    (1..).zip(each).map(one).collect()
 }

@@ -8,7 +8,9 @@ use crate::digest::{self, Blake3, OrderDigest, PayloadDigest, Sha256, TreeDigest
 use crate::envelope::Envelope;
 use crate::policy::Policy;
 use crate::signature::PublicKey;
-use crate::statement::{Artifact, Control, Host, Observation, Provenance, Statement, Subject, Tool, Verdict};
+use crate::statement::{
+    Artifact, Control, Host, Observation, Provenance, SignerCheck, Statement, Subject, Tool, Verdict,
+};
 use crate::tree::Listing;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -137,6 +139,8 @@ enum Says {
         observation: Observation,
         controls: BTreeMap<String, Control>,
         environment: Option<TreeDigest>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        claimed: Option<ClaimedEntry>,
         outputs: TreeDigest,
         subjects: Vec<SubjectEntry>,
     },
@@ -150,6 +154,12 @@ enum Says {
         reason: String,
         artifacts: Vec<Artifact>,
         supersedes: Option<PayloadDigest>,
+    },
+    Approval {
+        manifest: PayloadDigest,
+        signer: SignerCheck,
+        outputs: Option<TreeDigest>,
+        subjects: Vec<SubjectEntry>,
     },
     RunRecord {
         manifest: PayloadDigest,
@@ -168,6 +178,16 @@ enum Says {
     Unreadable {
         why: String,
     },
+}
+
+/// What a builder said that it saw, where another one signed.
+#[derive(Serialize)]
+struct ClaimedEntry {
+    statement: PayloadDigest,
+    builder: String,
+    observation: Observation,
+    controls: BTreeMap<String, Control>,
+    environment: TreeDigest,
 }
 
 #[derive(Serialize)]
@@ -201,13 +221,33 @@ impl<'a> Entry<'a> {
     fn text(&self) -> String {
         let mut rows: Vec<(&str, String)> = Vec::new();
         let title = match &self.says {
-            Says::Provenance { release, source, build_order, builder, observation, environment, outputs, .. } => {
+            Says::Provenance {
+                release,
+                source,
+                build_order,
+                builder,
+                observation,
+                environment,
+                outputs,
+                claimed,
+                ..
+            } => {
                 rows.push(("release", release.to_string()));
                 rows.push(("source", format!("sha256:{}", source.listing())));
                 rows.extend(source.ids().map(|(what, id)| (what, format!("{id} (the signer's word)"))));
                 rows.push(("build order", format!("sha256:{build_order}")));
                 rows.push(("builder", builder.clone()));
                 rows.push(("observation", observation.word().into()));
+                rows.extend(claimed.as_ref().map(|claimed| {
+                    let (level, builder) = (claimed.observation.word(), &claimed.builder);
+                    (
+                        "claimed",
+                        format!(
+                            "{level}, by {builder}, which did not sign; environment sha256:{}",
+                            claimed.environment
+                        ),
+                    )
+                }));
                 rows.extend(environment.map(|digest| ("environment", format!("sha256:{digest}"))));
                 rows.push(("outputs", format!("sha256:{outputs}")));
                 "provenance".to_owned()
@@ -228,6 +268,15 @@ impl<'a> Entry<'a> {
                 rows.extend(more(artifacts.len()));
                 format!("verdict {says}")
             }
+            Says::Approval { manifest, signer, outputs, .. } => {
+                let checked = match signer {
+                    SignerCheck::Checked => "its signer was checked",
+                    SignerCheck::Claimed => "its signer was not checked",
+                };
+                rows.push(("approves", format!("sha256:{manifest} ({checked})")));
+                rows.extend(outputs.map(|digest| ("outputs", format!("sha256:{digest}"))));
+                "approval".into()
+            }
             Says::RunRecord { manifest, started_on, finished_on, tool, host } => {
                 rows.push(("of", format!("sha256:{manifest}")));
                 rows.push(("time", format!("{started_on} to {finished_on}")));
@@ -245,7 +294,7 @@ impl<'a> Entry<'a> {
         for signer in &self.signers {
             let _ = writeln!(text, "  {:<12} {}", "signed by", ui::escape(&signer.text()));
         }
-        if let Says::Provenance { subjects, .. } = &self.says {
+        if let Says::Provenance { subjects, .. } | Says::Approval { subjects, .. } = &self.says {
             let shown = subjects.iter().take(SHOWN);
             rows.extend(shown.map(|subject| ("file", format!("sha256:{} {}", subject.sha256, subject.name))));
             rows.extend(more(subjects.len()));
@@ -306,11 +355,26 @@ fn signers<'a>(envelope: &'a Envelope, checked: Option<&'a Checked<'a>>) -> Vec<
     entries
 }
 
+fn subjects(subjects: Vec<Subject>) -> Vec<SubjectEntry> {
+    let one = |subject: Subject| SubjectEntry {
+        name: subject.name.escaped(),
+        sha256: subject.sha256,
+        blake3: subject.blake3,
+    };
+    subjects.into_iter().map(one).collect()
+}
+
 impl Says {
     fn of(payload: &[u8]) -> Says {
         match Statement::decode(payload) {
             Ok(Statement::Provenance(provenance)) => Says::provenance(*provenance),
             Ok(Statement::Verdict(verdict)) => Says::verdict(*verdict),
+            Ok(Statement::Approval(approval)) => Says::Approval {
+                manifest: approval.manifest,
+                signer: approval.signer,
+                outputs: approval.outputs,
+                subjects: subjects(approval.subjects),
+            },
             Ok(Statement::RunRecord(record)) => Says::RunRecord {
                 manifest: record.manifest,
                 started_on: record.started_on.to_string(),
@@ -325,11 +389,6 @@ impl Says {
 
     fn provenance(provenance: Provenance) -> Says {
         let build_order = provenance.order.digest();
-        let subject = |subject: Subject| SubjectEntry {
-            name: subject.name.escaped(),
-            sha256: subject.sha256,
-            blake3: subject.blake3,
-        };
         Says::Provenance {
             release: ReleaseDocument::of(&provenance.order.release),
             build_order,
@@ -339,8 +398,15 @@ impl Says {
             observation: provenance.observation,
             controls: provenance.controls,
             environment: provenance.environment,
+            claimed: provenance.claimed.map(|claimed| ClaimedEntry {
+                statement: claimed.statement,
+                builder: claimed.builder,
+                observation: claimed.observation,
+                controls: claimed.controls,
+                environment: claimed.environment,
+            }),
             outputs: provenance.outputs,
-            subjects: provenance.subjects.into_iter().map(subject).collect(),
+            subjects: subjects(provenance.subjects),
         }
     }
 

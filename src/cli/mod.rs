@@ -14,7 +14,9 @@ mod flags;
 mod passphrase;
 mod progress;
 mod reference;
+mod rehash;
 
+pub mod approve;
 pub mod attest;
 pub mod bundle;
 pub mod compare;
@@ -24,8 +26,10 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod man;
+mod merge;
 pub mod policy;
 pub mod rebuild;
+pub mod sign;
 pub mod verify;
 
 mod usage;
@@ -67,6 +71,10 @@ enum Command {
     Attest(attest::AttestArgs),
     /// Rebuild what a manifest says, blind; compare; sign the verdict
     Rebuild(rebuild::Args),
+    /// Sign what `build` observed on another machine
+    Sign(sign::Args),
+    /// Approve a vendor's manifest, with its outputs in hand
+    Approve(approve::Args),
     /// Show what differs between two files or directories
     Compare(compare::Args),
     Verify(verify::Args),
@@ -103,6 +111,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Build(args) => attest::run_build(&args),
         Command::Attest(args) => attest::run_attest(&args),
         Command::Rebuild(args) => rebuild::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Approve(args) => approve::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -41,6 +41,12 @@ struct Init {
     /// How many rebuilders are needed, or `none`
     #[arg(long, value_name = "N")]
     rebuilders: Count,
+    /// An approver's public key
+    #[arg(long, value_name = "K.pub")]
+    approver: Vec<PathBuf>,
+    /// How many of the approvers must have approved the vendor's statement
+    #[arg(long, value_name = "N")]
+    approvals: Option<NonZeroU32>,
     /// Where the policy goes
     #[arg(short = 'o', long = "out", value_name = "P")]
     out: PathBuf,
@@ -112,7 +118,7 @@ fn document(policy: &Policy) {
             "organisation": text(&signer.organisation),
             "jurisdiction": text(&signer.jurisdiction),
             "platform": text(&signer.platform),
-            "counts": signer.role == Role::Vendor || policy.independent(signer),
+            "counts": signer.role != Role::Rebuilder || policy.independent(signer),
         })
     };
     let require = policy.require();
@@ -125,6 +131,7 @@ fn document(policy: &Policy) {
             "organisations": require.organisations,
             "jurisdictions": require.jurisdictions,
             "platforms": require.platforms,
+            "approvals": require.approvals,
             "observation": require.observation,
             "vetoes": require.vetoes,
         },
@@ -156,12 +163,14 @@ fn init(args: &Init) -> Result<Exit, Failure> {
     let mut taken = Vec::new();
     let mut keys = |paths: &[PathBuf]| paths.iter().map(|path| key(path, &mut taken)).collect::<Result<Vec<_>, _>>();
     let (vendors, rebuilders) = (keys(&args.vendor)?, keys(&args.rebuilder)?);
-    let text = template(&vendors, &rebuilders, args.rebuilders.0);
+    let approvers = keys(&args.approver)?;
+    let text = template(&vendors, &rebuilders, args.rebuilders.0, &approvers, args.approvals);
     let policy = Policy::parse(&text).map_err(|err| {
         let fact = format!("{} is not written: {}", args.out.display(), err.why);
-        Failure::usage(fact).hint(match err.why.contains("the same key") {
-            true => "give each key once: whoever is a vendor is no independent rebuilder",
-            false => "--rebuilders N needs N keys given by --rebuilder, none of them a vendor's",
+        Failure::usage(fact).hint(match (err.why.contains("the same key"), err.why.contains("approv")) {
+            (true, _) => "give each key once: whoever is a vendor is no independent rebuilder",
+            (_, true) => "--approvals N needs N keys given by --approver",
+            _ => "--rebuilders N needs N keys given by --rebuilder, none of them a vendor's",
         })
     })?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };

@@ -197,6 +197,11 @@ fn table(report: &Report) -> String {
                 let _ = writeln!(text, "  {did} by {}", ui::escape(&who(witness)));
             }
         }
+        for by in &item.approvals {
+            let of = by.organisation.as_ref().map_or(String::new(), |organisation| format!(" ({organisation})"));
+            let line = format!("{}{of}, statement sha256:{}", by.name, by.manifest);
+            let _ = writeln!(text, "  approved by {}", ui::escape(&line));
+        }
     }
     if let Some(SourceCommitment::Public { listing, git_tree, swhid }) = &report.source {
         let git = git_tree.map_or(String::new(), |id| format!(", git tree {id}"));
@@ -220,7 +225,9 @@ fn who(witness: &Witness) -> String {
     let known: Vec<&str> = known.into_iter().flatten().map(String::as_str).collect();
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
     let environment = witness.environment.map_or(String::new(), |digest| format!(", environment sha256:{digest}"));
-    format!("{}{known}, {}, builder {}{environment}", witness.name, witness.observation.word(), witness.builder)
+    let claimed = witness.claimed.map_or(String::new(), |level| format!(" (a builder's claim: {})", level.word()));
+    let level = witness.observation.word();
+    format!("{}{known}, {level}{claimed}, builder {}{environment}", witness.name, witness.builder)
 }
 
 fn opinion_line(opinion: &Opinion) -> String {

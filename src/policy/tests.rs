@@ -59,9 +59,14 @@ fn what_is_not_a_policy() {
         ("name = \"r1\"", "name = \" \"", 6, "name is empty"),
         ("\"One\"", "\"\"", 10, "an empty text says nothing"),
         ("\"One\"", "\"example  ag\"", 17, "1 of 2 rebuilders"),
-        ("[\"rebuilder\"]", "[\"rebuilder\", \"vendor\"]", 6, "not both"),
+        ("[\"rebuilder\"]", "[\"rebuilder\", \"vendor\"]", 6, "not two"),
         ("[\"rebuilder\"]", "[]", 6, "one role"),
-        ("[\"rebuilder\"]", "[\"approver\"]", 9, "unknown variant"),
+        ("[\"rebuilder\"]", "[\"auditor\"]", 9, "unknown variant"),
+        ("[\"rebuilder\"]", "[\"approver\"]", 17, "1 of 2 rebuilders"),
+        ("[\"rebuilder\"]", "[\"approver\", \"rebuilder\"]", 6, "not two"),
+        ("[\"rebuilder\"]", "[\"approver\"]\nbuilders = [\"x\"]", 6, "builds nothing"),
+        ("rebuilders = 2", "rebuilders = 2\napprovals = 1", 17, "0 of 1 approval"),
+        ("rebuilders = 2", "rebuilders = 2\napprovals = 0", 19, "nonzero"),
         ("organisation = \"One\"", "builders = []", 6, "nothing that it signs would count"),
         ("organisation = \"One\"", "builders = [\"\"]", 6, "nothing that it signs would count"),
         ("organisation = \"One\"", "builders = [\"x\", \"x\"]", 6, "a builder twice"),
@@ -118,10 +123,38 @@ fn explained_with_warnings() {
 }
 
 #[test]
+fn approvers_are_counted_apart() {
+    let with = |role: &str, seed: u8, require: &str| {
+        let more = signer("head", seed, role, "");
+        policy(&format!("rebuilders = 2\n{require}\n{more}"))
+    };
+    let text = with("approver", 7, "approvals = 1");
+    let policy = Policy::parse(&text).unwrap();
+    assert_eq!(policy.require().approvals, NonZeroU32::new(1));
+    assert!(policy.signers()[3].builders.is_empty() && !policy.independent(&policy.signers()[3]));
+    assert!(words(&text).contains("1 of these approvers approved that very statement, with the file in hand: head\n"));
+    assert!(policy.warnings().is_empty(), "{:?}", policy.warnings());
+    assert_eq!(policy.approvals_short_of(0), Some("0 of 1 approval".into()));
+    assert_eq!(policy.approvals_short_of(1), None);
+    let idle = Policy::parse(&with("approver", 7, "")).unwrap();
+    assert_eq!((idle.require().approvals, idle.approvals_short_of(0)), (None, None));
+    assert!(idle.warnings().iter().any(|warning| warning.contains("change nothing")));
+    for (role, seed, require, why) in [
+        ("approver", 1, "approvals = 1", "have the same key"),
+        ("approver", 2, "approvals = 1", "have the same key"),
+        ("rebuilder", 7, "approvals = 1", "0 of 1 approval"),
+        ("approver", 7, "approvals = 2", "1 of 2 approvals"),
+    ] {
+        let err = Policy::parse(&with(role, seed, require)).unwrap_err();
+        assert!(err.why.contains(why), "{err}");
+    }
+}
+
+#[test]
 fn dissent_is_spoken_of_where_somebody_could_dissent() {
     let with = policy("rebuilders = \"none\"");
     assert!(words(&with).contains("is enough to refuse"));
-    let alone = template(&[("v".to_owned(), key(1))], &[], None);
+    let alone = template(&[("v".to_owned(), key(1))], &[], None, &[], None);
     assert!(!words(&alone).contains("refuse"), "{}", words(&alone));
 }
 
@@ -129,7 +162,7 @@ fn dissent_is_spoken_of_where_somebody_could_dissent() {
 fn a_template_is_a_policy() {
     let vendor = [("a \"vendor\"\n\\".to_owned(), key(1))];
     let rebuilders = [("r1".to_owned(), key(2)), ("r2".to_owned(), key(3))];
-    let text = template(&vendor, &rebuilders, NonZeroU32::new(2));
+    let text = template(&vendor, &rebuilders, NonZeroU32::new(2), &[], None);
     let policy = Policy::parse(&text).unwrap();
     assert_eq!(policy.signers()[0].name, vendor[0].0);
     assert_eq!(policy.require().rebuilders, NonZeroU32::new(2));
@@ -137,6 +170,10 @@ fn a_template_is_a_policy() {
     let said =
         text.replace("# builders", "builders").replace("# observation", "observation").replace("# vetoes", "vetoes");
     assert_eq!(Policy::parse(&said), Ok(policy));
-    assert_eq!(Policy::parse(&template(&vendor, &[], None)).unwrap().require().rebuilders, None);
-    assert!(Policy::parse(&template(&vendor, &rebuilders, NonZeroU32::new(3))).is_err());
+    assert_eq!(Policy::parse(&template(&vendor, &[], None, &[], None)).unwrap().require().rebuilders, None);
+    assert!(Policy::parse(&template(&vendor, &rebuilders, NonZeroU32::new(3), &[], None)).is_err());
+    let approvers = [("head".to_owned(), key(4))];
+    let approved = template(&vendor, &rebuilders, None, &approvers, NonZeroU32::new(1));
+    assert_eq!(Policy::parse(&approved).unwrap().require().approvals, NonZeroU32::new(1));
+    assert!(Policy::parse(&template(&vendor, &rebuilders, None, &approvers, NonZeroU32::new(2))).is_err());
 }

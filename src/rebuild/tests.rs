@@ -30,6 +30,7 @@ fn provenance(outputs: &Tree) -> Provenance {
         environment_kind: Default::default(),
         outputs: outputs.digest(),
         builder: "b".into(),
+        claimed: None,
     }
 }
 

@@ -5,13 +5,15 @@
 //! digests, the parameters of a build, the build order. Fields that other tools add are passed over, but never in
 //! `externalParameters`, where ignoring one would be answering another question than was asked.
 
+pub mod approval;
 pub mod order;
 pub mod provenance;
 pub mod run_record;
 pub mod verdict;
 
+pub use approval::Approval;
 pub use order::{BuildOrder, Release, SourceCommitment, Word};
-pub use provenance::{Control, EnvironmentKind, Observation, Provenance};
+pub use provenance::{Claimed, Control, EnvironmentKind, Observation, Provenance};
 pub use run_record::{Host, Log, RunRecord, Tool};
 pub use verdict::{Artifact, ArtifactVerdict, SignerCheck, Supersedes, Verdict, VerdictKind};
 
@@ -42,6 +44,8 @@ pub const EQUIVALENT: &str = "urn:countersign:predicate:equivalent:v1";
 pub const NOT_REPRODUCED: &str = "urn:countersign:predicate:not-reproduced:v1";
 /// A verdict: nothing can be said.
 pub const INCONCLUSIVE: &str = "urn:countersign:predicate:inconclusive:v1";
+/// Somebody else than the builder read the outputs and approves the manifest.
+pub const APPROVAL: &str = "urn:countersign:predicate:approval:v1";
 
 /// Most subjects of one statement.
 pub const MAX_SUBJECTS: usize = 65_536;
@@ -57,6 +61,8 @@ pub enum Statement {
     RunRecord(Box<RunRecord>),
     /// Somebody compared.
     Verdict(Box<Verdict>),
+    /// Somebody approves what somebody else signed.
+    Approval(Box<Approval>),
     /// A statement of a type, or provenance of a build type, that this version does not read. It counts for nothing.
     Other {
         /// Its predicate type.
@@ -126,8 +132,22 @@ impl Statement {
                 Some(provenance) => Ok(Statement::Provenance(Box::new(provenance))),
                 None => Ok(Statement::Other { predicate_type: head.predicate_type }),
             },
+            APPROVAL => Ok(Statement::Approval(Box::new(approval::decode(payload)?))),
             RUN_RECORD => Ok(Statement::RunRecord(Box::new(run_record::decode(payload)?))),
             _ => Ok(Statement::Other { predicate_type: head.predicate_type }),
+        }
+    }
+}
+
+impl Statement {
+    /// How many subjects it has, where that is known.
+    pub fn subjects(&self) -> usize {
+        match self {
+            Statement::Provenance(provenance) => provenance.subjects.len(),
+            Statement::Verdict(verdict) => verdict.subjects.len(),
+            Statement::Approval(approval) => approval.subjects.len(),
+            Statement::RunRecord(_) => 1,
+            Statement::Other { .. } => 0,
         }
     }
 }

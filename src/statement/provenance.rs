@@ -3,7 +3,7 @@
 use super::order::{BuildOrder, SourceCommitment, WireRelease};
 use super::{Digests, Only, StatementError, Subject, digests, read_digests};
 use crate::bundle::LISTING_MEDIA_TYPE;
-use crate::digest::{self, Content, OrderDigest, Sha1, Sha256, TreeDigest, Wanted};
+use crate::digest::{self, Content, OrderDigest, PayloadDigest, Sha1, Sha256, TreeDigest, Wanted};
 use crate::json;
 use crate::tree::{Entry, Node, Tree, TreeKind};
 use base64::Engine as _;
@@ -32,6 +32,25 @@ pub struct Provenance {
     pub outputs: TreeDigest,
     /// Who built it; counts only together with a key.
     pub builder: String,
+    /// What a builder said of a build that the signer did not see; only with [`Observation::NotObserved`].
+    pub claimed: Option<Claimed>,
+}
+
+/// What a builder observed, in the statement of somebody else who signs it. It stands there as a claim and counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Payload digest of the builder's unsigned statement.
+    pub statement: PayloadDigest,
+    /// What the builder called itself.
+    pub builder: String,
+    /// How much of the build it says that it saw; some of it.
+    pub observation: Observation,
+    /// What its sandbox held, by name.
+    pub controls: BTreeMap<String, Control>,
+    /// Exactly the variables that the steps got.
+    pub variables: BTreeMap<String, String>,
+    /// The fingerprint of the environment.
+    pub environment: TreeDigest,
 }
 
 /// How much of the build was seen by the one who signs.
@@ -114,6 +133,7 @@ impl Provenance {
                     observation: self.observation,
                     controls: self.controls.clone(),
                     variables: self.variables.clone(),
+                    claimed: self.claimed.as_ref().map(WireClaimed::of),
                 },
                 resolved_dependencies: dependencies,
             },
@@ -123,6 +143,32 @@ impl Provenance {
             },
         };
         super::encode(super::PROVENANCE, self.subjects.iter().map(Subject::to_wire).collect(), predicate)
+    }
+
+    /// What somebody signs who did not see this build and has its outputs at hand: the same release, order and outputs, and what was observed
+    /// as a claim. `None` where nothing was observed.
+    pub fn signed_elsewhere(&self, statement: PayloadDigest, signer: String) -> Option<Provenance> {
+        let environment = self.environment.filter(|_| self.observation != Observation::NotObserved)?;
+        let claimed = Claimed {
+            statement,
+            builder: self.builder.clone(),
+            observation: self.observation,
+            controls: self.controls.clone(),
+            variables: self.variables.clone(),
+            environment,
+        };
+        Some(Provenance {
+            observation: Observation::NotObserved,
+            controls: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            environment: None,
+            environment_kind: EnvironmentKind::default(),
+            builder: signer,
+            claimed: Some(claimed),
+            order: self.order.clone(),
+            subjects: self.subjects.clone(),
+            outputs: self.outputs,
+        })
     }
 
     /// The subject of that name.
@@ -181,6 +227,10 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
             return Err(StatementError::Entry("variables", "there are some, but the build was not observed".into()));
         }
     }
+    let claimed = internal.claimed.map(WireClaimed::read).transpose()?;
+    if claimed.is_some() && internal.observation != Observation::NotObserved {
+        return Err(StatementError::Entry("claimed", "there is a claim, but the signer saw the build itself".into()));
+    }
     if predicate.run_details.builder.id.is_empty() {
         return Err(StatementError::Value("builder.id", String::new(), "a name"));
     }
@@ -195,6 +245,7 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
         environment_kind,
         outputs,
         builder: predicate.run_details.builder.id,
+        claimed,
     }))
 }
 
@@ -292,6 +343,54 @@ struct InternalParameters {
     observation: Observation,
     controls: BTreeMap<String, Control>,
     variables: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    claimed: Option<WireClaimed>,
+}
+
+/// A field that may be left out and is never null.
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireClaimed {
+    statement: Only<PayloadDigest>,
+    builder: Builder,
+    observation: Observation,
+    controls: BTreeMap<String, Control>,
+    variables: BTreeMap<String, String>,
+    environment: Only<TreeDigest>,
+}
+
+impl WireClaimed {
+    fn of(claimed: &Claimed) -> WireClaimed {
+        WireClaimed {
+            statement: Only { sha256: claimed.statement },
+            builder: Builder { id: claimed.builder.clone() },
+            observation: claimed.observation,
+            controls: claimed.controls.clone(),
+            variables: claimed.variables.clone(),
+            environment: Only { sha256: claimed.environment },
+        }
+    }
+
+    fn read(self) -> Result<Claimed, StatementError> {
+        if self.observation == Observation::NotObserved {
+            let word = self.observation.word().to_owned();
+            return Err(StatementError::Value("claimed.observation", word, "`isolated` or `observed`"));
+        }
+        if self.builder.id.is_empty() {
+            return Err(StatementError::Value("claimed.builder.id", String::new(), "a name"));
+        }
+        Ok(Claimed {
+            statement: self.statement.sha256,
+            builder: self.builder.id,
+            observation: self.observation,
+            controls: self.controls,
+            variables: self.variables,
+            environment: self.environment.sha256,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,13 +7,21 @@ use crate::digest::{OrderDigest, PayloadDigest};
 use crate::envelope::{self, Budget, Envelope, Signers};
 use crate::policy::{Policy, Role};
 use crate::signature::PublicKey;
-use crate::statement::{Provenance, Statement, Verdict};
+use crate::statement::{Approval, Provenance, Statement, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What signers of the policy said.
 pub(super) struct Evidence {
     pub provenances: Vec<Said<Provenance>>,
     pub verdicts: Vec<Said<Verdict>>,
+    pub approvals: Vec<Approved>,
+}
+
+/// An approval and who signed it, as [`Said`]. What it approves, it names by payload; a build order of its own it has none.
+pub(super) struct Approved {
+    pub payload: PayloadDigest,
+    pub signers: Vec<usize>,
+    pub what: Approval,
 }
 
 /// A statement and who signed it: indices into the policy's signers, each once, never none.
@@ -144,7 +152,7 @@ pub(super) struct Signatures<'b> {
 /// Step 5.
 pub(super) fn statements(signed: &[Signed<'_>], policy: &Policy, notes: &mut Notes) -> Found<Evidence> {
     let name = |at: &usize| policy.signers()[*at].name.as_str();
-    let mut evidence = Evidence { provenances: Vec::new(), verdicts: Vec::new() };
+    let mut evidence = Evidence { provenances: Vec::new(), verdicts: Vec::new(), approvals: Vec::new() };
     // One payload is one statement, in however many envelopes.
     let mut signers: HashMap<PayloadDigest, BTreeSet<usize>> = HashMap::new();
     let digests: Vec<PayloadDigest> = signed.iter().map(|entry| entry.envelope.payload_digest()).collect();
@@ -163,6 +171,9 @@ pub(super) fn statements(signed: &[Signed<'_>], policy: &Policy, notes: &mut Not
             Ok(Statement::Verdict(what)) => {
                 evidence.verdicts.push(Said { payload: *payload, signers: by, order: what.order, what: *what });
             }
+            Ok(Statement::Approval(what)) => {
+                evidence.approvals.push(Approved { payload: *payload, signers: by, what: *what });
+            }
             Ok(Statement::RunRecord(_)) => {}
             Ok(Statement::Other { predicate_type }) => {
                 notes.add(format!("line {} by {names} is of a type that is not read: {predicate_type}", entry.line));
@@ -176,6 +187,9 @@ pub(super) fn statements(signed: &[Signed<'_>], policy: &Policy, notes: &mut Not
             Err(err) => notes.add(format!("line {} by {names} is ignored: {err}", entry.line)),
         }
     }
-    let says = format!("provenance: {}, verdicts: {}", evidence.provenances.len(), evidence.verdicts.len());
+    let mut says = format!("provenance: {}, verdicts: {}", evidence.provenances.len(), evidence.verdicts.len());
+    if !evidence.approvals.is_empty() {
+        says += &format!(", approvals: {}", evidence.approvals.len());
+    }
     Ok((evidence, says))
 }

@@ -19,12 +19,13 @@
 //! stranger can take away can only turn a yes into something else, but for dissent, which is why safety rests on the thresholds.
 //! `tests.rs` has each of these with its tampered twin.
 
+mod approvals;
 mod dissent;
 mod evidence;
 mod report;
 mod trial;
 
-pub use report::{Effect, ItemReport, Notes, Opinion, Outcome, Report, Step, Witness};
+pub use report::{ApprovedBy, Effect, ItemReport, Notes, Opinion, Outcome, Report, Step, Witness};
 
 use crate::bundle::Bundle;
 use crate::digest::{Content, OrderDigest, PayloadDigest};
@@ -172,7 +173,10 @@ fn read_policy(bytes: &[u8]) -> Found<Policy> {
     let text = std::str::from_utf8(bytes).map_err(|_| (Answer::Usage, "the policy is not UTF-8".to_owned()))?;
     let policy = Policy::parse(text).map_err(|err| (Answer::Usage, err.to_string()))?;
     let count = |role| policy.signers().iter().filter(|signer| signer.role == role).count();
-    let says = format!("vendors: {}, rebuilders: {}", count(Role::Vendor), count(Role::Rebuilder));
+    let mut says = format!("vendors: {}, rebuilders: {}", count(Role::Vendor), count(Role::Rebuilder));
+    if count(Role::Approver) > 0 {
+        says += &format!(", approvers: {}", count(Role::Approver));
+    }
     Ok((policy, says))
 }
 

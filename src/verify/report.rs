@@ -81,6 +81,8 @@ pub struct ItemReport {
     pub vendors: Vec<Witness>,
     /// Rebuilders that count.
     pub rebuilds: Vec<Witness>,
+    /// Approvers of the policy who approved one of the vendors' statements that count, with this in hand.
+    pub approvals: Vec<ApprovedBy>,
     /// What is missing to the thresholds.
     pub short_of: Vec<String>,
 }
@@ -101,10 +103,26 @@ pub struct Witness {
     pub platform: Option<String>,
     /// How much of the build it saw.
     pub observation: Observation,
+    /// What a builder said that it saw, where the signer did not; it counts for nothing.
+    pub claimed: Option<Observation>,
     /// Fingerprint of the environment.
     pub environment: Option<TreeDigest>,
     /// Its statement.
     pub payload: PayloadDigest,
+}
+
+/// An approver whose approval counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedBy {
+    /// The policy's name for it.
+    pub name: String,
+    /// As the policy says.
+    pub organisation: Option<String>,
+    /// The approval.
+    pub payload: PayloadDigest,
+    /// The vendor's statement that it approves.
+    pub manifest: PayloadDigest,
 }
 
 /// A verdict by a rebuilder of the policy.

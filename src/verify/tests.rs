@@ -1,5 +1,6 @@
 //! Tests of `verify`, each yes with its tampered twins.
 
+mod approvals;
 mod dissent;
 mod rebuilds;
 mod steps;

@@ -1,6 +1,6 @@
 //! Steps 8 to 11 for one build order (step 11 itself is in `dissent.rs`). Where several orders are claimed, each is tried and the best answer is given.
 
-use super::evidence::{Evidence, Said};
+use super::evidence::{Approved, Evidence, Said};
 use super::report::{ItemReport, Opinion, Witness};
 use super::{Claim, FileUnderTest, Question, TreeUnderTest};
 use crate::bundle::Bundle;
@@ -8,7 +8,7 @@ use crate::digest::{PayloadDigest, Sha256, TreeDigest};
 use crate::path::TreePath;
 use crate::policy::{self, Policy, Role, Signer};
 use crate::statement::{Provenance, SourceCommitment, Subject};
-use crate::tree::{Line, Listing, Node};
+use crate::tree::{Line, Listing, Node, Tree};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What came of one build order.
@@ -79,7 +79,7 @@ fn items<'q>(question: &Question<'q>) -> Vec<Item<'q>> {
 }
 
 /// As which subject something counts; a whole tree as none in particular.
-type Name<'e> = Option<&'e TreePath>;
+pub(super) type Name<'e> = Option<&'e TreePath>;
 
 /// A statement with its subjects by digest.
 struct Known<'e> {
@@ -118,20 +118,25 @@ impl Item<'_> {
             Item::Tree { under_test, digest } => {
                 // The digest covers modes, links and directories; the subjects have a second digest of each file.
                 let signed = &known.said.what.subjects;
-                let by_name: HashMap<&TreePath, &Subject> = signed.iter().map(|s| (&s.name, s)).collect();
-                let mut files = 0;
-                let all_agree = under_test.tree.entries().iter().all(|entry| match &entry.node {
-                    Node::File { content, .. } => {
-                        files += 1;
-                        by_name.get(&entry.path).is_some_and(|subject| subject.agrees(content))
-                    }
-                    _ => true,
-                });
-                let same = known.said.what.outputs == *digest && all_agree && files == signed.len();
+                let same = known.said.what.outputs == *digest && are_the_files(signed, &under_test.tree);
                 if same { vec![None] } else { Vec::new() }
             }
         }
     }
+}
+
+/// Whether these subjects are the regular files of a tree, all of them.
+pub(super) fn are_the_files(subjects: &[Subject], tree: &Tree) -> bool {
+    let by_name: HashMap<&TreePath, &Subject> = subjects.iter().map(|s| (&s.name, s)).collect();
+    let mut files = 0;
+    let all_agree = tree.entries().iter().all(|entry| match &entry.node {
+        Node::File { content, .. } => {
+            files += 1;
+            by_name.get(&entry.path).is_some_and(|subject| subject.agrees(content))
+        }
+        _ => true,
+    });
+    all_agree && files == subjects.len()
 }
 
 /// Whose statements count for one item under one name: signer to statement.
@@ -139,6 +144,7 @@ impl Item<'_> {
 pub(super) struct Count<'e> {
     vendors: BTreeMap<usize, &'e Said<Provenance>>,
     rebuilds: BTreeMap<usize, &'e Said<Provenance>>,
+    pub(super) approvals: BTreeMap<usize, &'e Approved>,
     pub(super) environments: BTreeSet<TreeDigest>,
     pub(super) manifests: BTreeSet<PayloadDigest>,
 }
@@ -172,6 +178,7 @@ impl<'e> Court<'_, 'e> {
                 matches,
                 vendors: self.witnesses(&count.vendors),
                 rebuilds: self.witnesses(&count.rebuilds),
+                approvals: self.approved_by(&count.approvals),
                 short_of: self.short_of(&count),
             });
             counts.push(count);
@@ -186,6 +193,7 @@ impl<'e> Court<'_, 'e> {
                 ));
             }
         }
+        self.note_approvals(first.said.order, &counts, &mut notes);
         let (opinions, dissent) = self.dissent(first, &counts);
         Trial {
             claim: first.clone(),
@@ -197,7 +205,7 @@ impl<'e> Court<'_, 'e> {
                 Some(least) => format!("of each at least: {least}"),
                 None => "none".into(),
             },
-            thresholds: thresholds(&items),
+            thresholds: thresholds(&items, self.policy),
             dissent,
             source: self.source(first, &counts),
             items,
@@ -271,6 +279,9 @@ impl<'e> Court<'_, 'e> {
                 }
             }
         }
+        for (name, count) in &mut counts {
+            count.approvals = self.approvals(item, *name, &count.manifests);
+        }
         let rank =
             |count: &Count| (std::cmp::Reverse(self.short_of(count).len()), count.rebuilds.len(), count.vendors.len());
         // Of equals the first in the order of names.
@@ -286,6 +297,7 @@ impl<'e> Court<'_, 'e> {
         }
         let rebuilders: Vec<&Signer> = count.rebuilds.keys().map(|at| self.signer(*at)).collect();
         short.extend(self.policy.rebuilders_short_of(&rebuilders));
+        short.extend(self.policy.approvals_short_of(count.approvals.len()));
         short
     }
 
@@ -301,6 +313,7 @@ impl<'e> Court<'_, 'e> {
                     jurisdiction: text(&signer.jurisdiction),
                     platform: text(&signer.platform),
                     observation: said.what.observation,
+                    claimed: said.what.claimed.as_ref().map(|claimed| claimed.observation),
                     environment: said.what.environment,
                     payload: said.payload,
                 }
@@ -364,10 +377,14 @@ impl<'e> Court<'_, 'e> {
     }
 }
 
-fn thresholds(items: &[ItemReport]) -> Result<String, String> {
+fn thresholds(items: &[ItemReport], policy: &Policy) -> Result<String, String> {
+    let approvals = items.iter().map(|item| item.approvals.len()).min().unwrap_or(0);
     match items.iter().find(|item| !item.short_of.is_empty()) {
         Some(item) => Err(format!("{}: {}", item.shown, item.short_of.join(", "))),
-        None => Ok("reached for each".into()),
+        None => Ok(match policy.require().approvals {
+            Some(want) => format!("reached for each; approvals of each at least: {approvals}, needed: {want}"),
+            None => "reached for each".into(),
+        }),
     }
 }
 

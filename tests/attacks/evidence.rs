@@ -148,6 +148,7 @@ fn provenance(by: &SigningKey) -> Provenance {
         },
         subjects: vec![subject("out/hello", HELLO)],
         observation: Observation::Isolated,
+        claimed: None,
         controls: [("network".to_owned(), Control::Enforced)].into(),
         variables: [("HOME".to_owned(), "/home/build".to_owned())].into(),
         environment: Some(TreeDigest::from_bytes([4; 32])),

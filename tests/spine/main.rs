@@ -12,5 +12,6 @@ mod outputs;
 mod program;
 mod rebuild;
 mod refusals;
+mod signing;
 mod sources;
 mod verdicts;

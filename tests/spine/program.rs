@@ -82,13 +82,20 @@ fn every_document_has_a_schema() {
     json(&["policy", "init", "--vendor", "vendor.pub", "--rebuilders", "none", "-o", "p"]);
     json(&["bundle", "export", BUNDLE, "--format", "dsse", "-o", "exported"]);
     json(&["compare", "built", "built"]);
+    let signed = json(&["sign", "s", "--key", "vendor", "--outputs", "built", "--bundle", "s.jsonl"]);
+    assert_eq!((&signed["observation"], &signed["claimed"]), (&"not-observed".into(), &"isolated".into()));
+    assert_eq!(signed["buildOrder"], attested["buildOrder"]);
+    assert_eq!(json(&["inspect", "s.jsonl"])["lines"][0]["claimed"]["observation"], "isolated");
+    let approved = json(&["approve", BUNDLE, "--key", "reviewer", "--outputs", "built"]);
+    assert_eq!((&approved["manifest"], &approved["added"]), (&attested["payload"], &true.into()));
+    assert_eq!(json(&["bundle", "merge", BUNDLE, BUNDLE, "-o", "m"])["lines"], 5);
     let rebuilt = seen(project.review(&["--json"]).ends(0).json());
     assert_eq!((&rebuilt["verdict"], &rebuilt["buildOrder"]), (&"identical".into(), &attested["buildOrder"]));
     json(&["verify", "built/run", "--bundle", BUNDLE, "--policy", "policy"]);
     let mut schemas = schemas.take();
     schemas.sort();
     schemas.dedup();
-    assert_eq!(schemas.len(), 11, "a schema for each kind of document: {schemas:?}");
+    assert_eq!(schemas.len(), 14, "a schema for each kind of document: {schemas:?}");
     for schema in &schemas {
         assert!(schema.starts_with("urn:countersign:schema:") && schema.ends_with(":v1"), "{schema}");
     }
@@ -137,13 +144,24 @@ fn a_policy_that_is_too_long_is_wrong_everywhere() {
     project.rebuild(&["--policy", "long"]).fails(2, "cannot read long: it is longer");
 }
 
+fn base64(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
 #[test]
 fn a_statement_without_a_signature() {
     let project = Project::tiny();
     let said = project.run(&["build", "--source", "src", "--out", "built", "--statement", "s"]).ends(0);
     let said = said.says("nothing is signed").prints("  run\n");
     assert_eq!(said.out.lines().count(), 2);
-    let statement: Value = serde_json::from_slice(&project.get("s")).unwrap();
+    let lines: Vec<Value> =
+        project.text("s").lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[0].get("signatures").is_none() && lines[0]["_type"] == "urn:countersign:unsigned:v1");
+    let payload = base64(lines[0]["payload"].as_str().unwrap());
+    let statement: Value = serde_json::from_slice(&payload).unwrap();
+    project.run(&["inspect", "s"]).fails(4, "it holds no envelope");
     project.attest();
     let signed = project.statement("provenance");
     for part in ["/subject", "/predicate/buildDefinition", "/predicate/runDetails/byproducts"] {

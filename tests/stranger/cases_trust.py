@@ -44,6 +44,7 @@ def policies():
     bad("roles-missing", "a signer without roles", policy(vendor, signer(REB1, "rebuilder", roles=...)))
     bad("roles-empty", "a signer with empty roles", policy(vendor, rebuilder, signer(REB2, "rebuilder", roles=[])))
     bad("roles-both", "a signer in both roles", policy(vendor, rebuilder, signer(REB2, "rebuilder", roles=["vendor", "rebuilder"])))
+    bad("roles-approver-and-rebuilder", "a signer who rebuilds and approves", policy(vendor, rebuilder, signer(REB2, "rebuilder", roles=["rebuilder", "approver"])))
     bad("role-unknown", "an unknown role", policy(vendor, rebuilder, signer(REB2, "rebuilder", roles=["auditor"])))
     bad("builder-in-both-roles", "a builder id under a vendor and a rebuilder", policy(
         signer(VENDOR, "vendor", builders=[VENDOR.builder, "urn:example:b"]), signer(REB1, "rebuilder", builders=[REB1.builder, "urn:example:b"])))

@@ -97,7 +97,8 @@ def ssh_line(public, comment=""):
     return f"ssh-ed25519 {base64.b64encode(blob).decode()} {comment}".strip()
 
 
-VENDOR, VENDOR2, REB1, REB2, REB3, UNKNOWN = (Key(name) for name in ("vendor", "vendor2", "reb1", "reb2", "reb3", "unknown"))
+VENDOR, VENDOR2, REB1, REB2, REB3, UNKNOWN, HEAD, DEPUTY = (
+    Key(name) for name in ("vendor", "vendor2", "reb1", "reb2", "reb3", "unknown", "head", "deputy"))
 APP, TOOL = b"app 1.0\n", b"tool 1.0\n"
 RELEASE = {"product": "app", "version": "1.0", "channel": "stable", "target": "x86_64-linux", "sequence": None, "previous": None}
 SOURCE = "countersign-tree v1 source\n"
@@ -173,6 +174,22 @@ def run_record(key=VENDOR):
                 "startedOn": "2026-01-01T00:00:00Z", "finishedOn": "2026-01-01T00:00:01Z", "tool": {"name": "countersign", "version": "0.1.0"},
                 "host": {"system": "Linux", "release": "6.1", "machine": "x86_64", "processors": 2},
                 "log": {"digest": hashed("log"), "size": 3}, "steps": [{"seconds": 1}]}}
+
+
+def approval(manifest=None, subjects=None, checked="checked", outputs=None):
+    manifest = manifest or provenance()
+    return {"_type": STATEMENT, "subject": subjects or manifest["subject"], "predicateType": "urn:countersign:predicate:approval:v1", "predicate": {
+        "manifest": {"payload": {"sha256": sha256(compact(manifest))}, "signer": checked}, "outputs": outputs}}
+
+
+def elsewhere(key=VENDOR, **more):
+    """A build that somebody signs who did not see it: what was observed is a claim."""
+    seen = provenance(builder="urn:countersign:builder:unsigned", **more)
+    signed = provenance(key, level="not-observed", **more)
+    claim = {"statement": {"sha256": sha256(compact(seen))}, "builder": {"id": "urn:countersign:builder:unsigned"}, "observation": "isolated",
+             "controls": {"network": "enforced"}, "variables": {"TZ": "UTC"}, "environment": hashed("e1")}
+    signed = changed(signed, "predicate.buildDefinition.internalParameters.controls", {})
+    return changed(signed, "predicate.buildDefinition.internalParameters.claimed", claim)
 
 
 def order_of(statement):

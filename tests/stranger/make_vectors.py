@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 
+import cases_approval  # noqa: F401  (fills CASES)
 import cases_trust  # noqa: F401  (fills CASES)
 from cases_evidence import CASES
 from primitives import sha256, unescape_path

@@ -11,6 +11,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 RUN_RECORD = "urn:countersign:predicate:run-record:v1"
 VERDICTS = {f"urn:countersign:predicate:{name}:v1": name for name in ("reproduced", "equivalent", "not-reproduced", "inconclusive")}
+APPROVAL = "urn:countersign:predicate:approval:v1"
 BLOB = "urn:countersign:blob:v1"
 LISTING_TYPE = "text/vnd.countersign.tree.v1"
 LEVELS = ("isolated", "observed", "not-observed")
@@ -52,7 +53,7 @@ def read_statement(payload):
     kind = _field(value, "predicateType", str)
     subjects = _subjects(_field(value, "subject", list))
     out = {"type": kind, "subjects": subjects, "payload_digest": sha256(payload)}
-    reader = {PROVENANCE: _provenance, RUN_RECORD: _run_record}.get(kind) or (_verdict if kind in VERDICTS else None)
+    reader = {PROVENANCE: _provenance, RUN_RECORD: _run_record, APPROVAL: _approval}.get(kind) or (_verdict if kind in VERDICTS else None)
     if kind == RUN_RECORD and [name for name, _ in subjects] != ["manifest"]:
         raise Refused("subjects")
     if kind == PROVENANCE:
@@ -122,6 +123,8 @@ def _provenance(predicate):
     variables = _field(internal, "variables", dict)
     for each in variables.values():
         _an(str, each)
+    if "claimed" in internal:
+        _claimed(_field(internal, "claimed", dict), level)
     named = {name: [] for name in ("source", "source-listing", "lock", "environment")}
     for each in _field(definition, "resolvedDependencies", list):
         named.get(_field(_an(dict, each), "name", str), []).append(each)
@@ -153,6 +156,21 @@ def _provenance(predicate):
     _listing(outputs[0])
     return {"order": order, "release": release, "level": level, "environment": environment,
             "from": (_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest), "builder": _field(_field(details, "builder", dict), "id", str)}
+
+
+def _claimed(claim, level):
+    """What a builder observed, where another one signed."""
+    if level != "not-observed":
+        raise Refused("claimed", "a claim beside what the signer observed")
+    _sha256(claim, "statement")
+    _one_of(("isolated", "observed"), _field(claim, "observation", str))
+    if not _field(_field(claim, "builder", dict), "id", str):
+        raise Refused("claimed", "an empty builder id")
+    for state in _field(claim, "controls", dict).values():
+        _one_of(("enforced", "not-enforced"), state)
+    for each in _field(claim, "variables", dict).values():
+        _an(str, each)
+    _sha256(claim, "environment")
 
 
 def _follows(recipe, release, epoch, roots):
@@ -228,6 +246,16 @@ def _verdict(predicate):
         supersedes = _sha256(supersedes, "payload")
     return {"order": _sha256(predicate, "buildOrder"), "builder": _field(_field(predicate, "rebuilder", dict), "id", str),
             "environments": environments, "supersedes": supersedes, "reference": compared_with, "differs": differs}
+
+
+def _approval(predicate):
+    manifest = _field(predicate, "manifest", dict)
+    _one_of(("checked", "claimed"), _field(manifest, "signer", str))
+    if "outputs" not in predicate:
+        raise Refused("missing", "outputs is missing")
+    if predicate["outputs"] is not None:
+        _sha256(predicate, "outputs")
+    return {"manifest": _sha256(manifest, "payload")}
 
 
 def _an(kind, value):

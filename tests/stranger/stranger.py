@@ -12,7 +12,7 @@ import sys
 import tomllib
 
 from primitives import Refused, blake3, ed25519_verify, is_strict_point, sha256, strict_base64
-from statements import LEVELS, PROVENANCE, VERDICTS, read_line, read_statement, signed_bytes
+from statements import APPROVAL, LEVELS, PROVENANCE, VERDICTS, read_line, read_statement, signed_bytes
 from trees import check_listing, tree_digest
 
 YES, NO, USAGE, REFUSED, BROKEN, UNAVAILABLE, PENDING = 0, 1, 2, 3, 4, 7, 8
@@ -41,12 +41,14 @@ class Signer:
         self.name, self.key = table["name"], ssh_key(table["key"])
         if self.name in names:
             raise Refused("policy", "a signer's name is there twice")
-        roles = _strings(table["roles"], {"vendor", "rebuilder"})
+        roles = _strings(table["roles"], {"vendor", "rebuilder", "approver"})
         if len(roles) != 1:
             raise Refused("policy", "one role for each signer")
-        self.vendor = roles == {"vendor"}
+        self.vendor, self.rebuilder, self.approver = (roles == {role} for role in ("vendor", "rebuilder", "approver"))
+        if self.approver and "builders" in table:
+            raise Refused("policy", "an approver with builders")
         self.fingerprint = fingerprint(self.key)
-        self.builders = _strings(table.get("builders", [f"urn:countersign:builder:{self.fingerprint}"]))
+        self.builders = set() if self.approver else _strings(table.get("builders", [f"urn:countersign:builder:{self.fingerprint}"]))
         self.attributes = {name: _folded(table.get(name)) for name in ("organisation", "jurisdiction", "platform")}
 
 
@@ -72,13 +74,14 @@ class Policy:
 
     def _read_require(self, require):
         counts = {"organisations": "organisation", "jurisdictions": "jurisdiction", "platforms": "platform"}
-        _only_keys(require, {"vendor", "rebuilders", "observation", "vetoes", *counts}, {"rebuilders"})
+        _only_keys(require, {"vendor", "rebuilders", "approvals", "observation", "vetoes", *counts}, {"rebuilders"})
         self.vendor = _count(require.get("vendor", 1))
         self.rebuilders = 0 if require["rebuilders"] == "none" else _count(require["rebuilders"])
         self.attributes = {counts[key]: _count(require[key]) for key in counts if key in require}
         self.levels = _strings(require.get("observation", ["isolated"]), set(LEVELS))
         self.vetoes = _count(require.get("vetoes", 1))
-        if "vetoes" in require and self.vetoes > sum(not signer.vendor for signer in self.signers):
+        self.approvals = _count(require["approvals"]) if "approvals" in require else 0
+        if "vetoes" in require and self.vetoes > sum(signer.rebuilder for signer in self.signers):
             raise Refused("policy", "more vetoes than rebuilders")
         if require["rebuilders"] == "none" and self.attributes:
             raise Refused("policy", "a threshold of attributes, and no rebuilders")
@@ -87,7 +90,8 @@ class Policy:
         vendors = [signer for signer in self.signers if signer.vendor]
         self.vendor_organisations = {signer.attributes["organisation"] for signer in vendors} - {None}
         rebuilders = [signer for signer in self.signers if self.counts(signer)]
-        if len(vendors) < self.vendor or len(rebuilders) < self.rebuilders:
+        approvers = [signer for signer in self.signers if signer.approver]
+        if len(vendors) < self.vendor or len(rebuilders) < self.rebuilders or len(approvers) < self.approvals:
             raise Refused("policy", "the signers cannot meet the threshold")
         for attribute, needed in self.attributes.items():
             if len(distinct(rebuilders, attribute)) < needed:
@@ -98,7 +102,7 @@ class Policy:
 
     def counts(self, signer):
         """Whether this is a rebuilder independent of every vendor's organisation."""
-        return not signer.vendor and signer.attributes["organisation"] not in self.vendor_organisations
+        return signer.rebuilder and signer.attributes["organisation"] not in self.vendor_organisations
 
 
 def distinct(signers, attribute):
@@ -256,7 +260,8 @@ def _one_release(order, vendors, statements, policy, files, options):
     rebuilds = [(signer, each) for signer, each in statements
                 if policy.counts(signer) and each["type"] == PROVENANCE and each["builder"] in signer.builders
                 and each["level"] in policy.levels and each["order"] == order]
-    missing = [f"{path}: {lacks}" for path, file in files if (lacks := _lacking(file, vendors, rebuilds, policy, options.subject))]
+    approvals = [(signer, each) for signer, each in statements if signer.approver and each["type"] == APPROVAL]
+    missing = [f"{path}: {lacks}" for path, file in files if (lacks := _lacking(file, vendors, rebuilds, approvals, policy, options.subject))]
     dissent = [path for path, file in files if len(_dissent(file, vendors, statements, options.subject)) >= policy.vetoes]
     if missing:
         raise Failed(10, REFUSED if dissent else PENDING, missing[0])
@@ -264,16 +269,19 @@ def _one_release(order, vendors, statements, policy, files, options):
         raise Failed(11, REFUSED, f"{dissent[0]}: rebuilders could not reproduce it")
 
 
-def _lacking(file, vendors, rebuilds, policy, demanded):
+def _lacking(file, vendors, rebuilds, approvals, policy, demanded):
     """What is missing for the thresholds of one file under the best of its names, or nothing."""
     lacks = []
     for name in {name for _, each in vendors for name in _names(each, file, demanded)}:
         vendor_keys = {signer.key for signer, each in vendors if name in _names(each, file)}
+        manifests = {each["payload_digest"] for _, each in vendors if name in _names(each, file)}
+        approvers = {signer.key for signer, each in approvals if each["manifest"] in manifests and name in _names(each, file)}
         counted = {signer.key: signer for signer, each in rebuilds if name in _names(each, file)}
         short = [attribute for attribute, needed in policy.attributes.items() if len(distinct(counted.values(), attribute)) < needed]
-        if len(vendor_keys) >= policy.vendor and len(counted) >= policy.rebuilders and not short:
+        if len(vendor_keys) >= policy.vendor and len(counted) >= policy.rebuilders and len(approvers) >= policy.approvals and not short:
             return None
-        lacks.append(f"{len(vendor_keys)} of {policy.vendor} vendors, {len(counted)} of {policy.rebuilders} rebuilders" + "".join(
+        lacks.append(f"{len(vendor_keys)} of {policy.vendor} vendors, {len(counted)} of {policy.rebuilders} rebuilders, "
+                     f"{len(approvers)} of {policy.approvals} approvals" + "".join(
             f", too few {attribute}s" for attribute in short))
     return lacks[0]
 
@@ -283,7 +291,7 @@ def _dissent(file, vendors, statements, demanded):
     vouched = {digest for _, each in vendors if _names(each, file, demanded) for digest in each["environment"]}
     references = {each["payload_digest"]: each for signer, each in statements if signer.vendor and each["type"] == PROVENANCE}
     verdicts = [(signer, each) for signer, each in statements
-                if not signer.vendor and each["type"] in VERDICTS and each["builder"] in signer.builders]
+                if signer.rebuilder and each["type"] in VERDICTS and each["builder"] in signer.builders]
     replaced = {(signer.key, each["order"], each["supersedes"]) for signer, each in verdicts}
     keys = set()
     for signer, each in verdicts:

@@ -34,6 +34,42 @@ pub(crate) fn sample() -> Provenance {
         environment_kind: EnvironmentKind::Host,
         outputs: TreeDigest::from_bytes([5; 32]),
         builder: "urn:countersign:builder:x".into(),
+        claimed: None,
+    }
+}
+
+/// The sample as somebody signs it who did not see it being built.
+fn elsewhere() -> Provenance {
+    let payload = super::super::payload_digest(&sample().encode());
+    sample().signed_elsewhere(payload, "urn:countersign:builder:signer".into()).unwrap()
+}
+
+#[test]
+fn signed_elsewhere_keeps_what_was_observed_as_a_claim() {
+    let signed = elsewhere();
+    let bytes = signed.encode();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let claim = format!(
+        r#""observation":"not-observed","controls":{{}},"variables":{{}},"claimed":{{"statement":{{"sha256":"{}"}},"builder":{{"id":"urn:countersign:builder:x"}},"observation":"isolated","controls":{{"landlock":"not-enforced","network":"enforced"}},"variables":{{"HOME":"/home/build"}},"environment":{{"sha256":"{}"}}}}}}"#,
+        super::super::payload_digest(&sample().encode()),
+        "04".repeat(32),
+    );
+    assert!(text.contains(&claim), "{text}");
+    assert!(!text.contains(r#""name":"environment""#));
+    assert_eq!((signed.order.digest(), &signed.subjects), (sample().order.digest(), &sample().subjects));
+    // What was not seen cannot be claimed of a build, and is not passed on once more.
+    assert_eq!(signed.signed_elsewhere(super::super::payload_digest(&bytes), "x".into()), None);
+    for (from, to, why) in [
+        (r#""observation":"not-observed""#, r#""observation":"isolated""#, "saw the build itself"),
+        (r#""observation":"isolated""#, r#""observation":"not-observed""#, "`isolated` or `observed`"),
+        (r#""id":"urn:countersign:builder:x""#, r#""id":"""#, "claimed.builder.id"),
+        (&claim[claim.find(r#"{"statement""#).unwrap()..claim.len() - 1], "null", "invalid type: null"),
+        (r#""claimed":{"statement""#, r#""claimed":{"statements""#, "missing field"),
+        (r#""environment":{"sha256":"04"#, r#""environment":{"sha256":"4"#, "tree digest"),
+        (r#""landlock":"not-enforced""#, r#""landlock":"perhaps""#, "unknown variant"),
+    ] {
+        let err = tampered(&bytes, from, to).unwrap_err().to_string();
+        assert!(err.contains(why), "{to}: {err}");
     }
 }
 
@@ -73,7 +109,7 @@ fn round_trip_both_ways() {
     bare.order.release.sequence = Some(u64::MAX);
     bare.order.release.previous = Some(crate::digest::PayloadDigest::from_bytes([8; 32]));
     bare.subjects = vec![subject("a\\n\\xffü", b"")];
-    for provenance in [sample(), bare] {
+    for provenance in [sample(), bare, elsewhere()] {
         let bytes = provenance.encode();
         let Statement::Provenance(back) = Statement::decode(&bytes).unwrap() else { panic!() };
         assert_eq!(*back, provenance);
