@@ -145,6 +145,9 @@ pub struct Scanned {
     stamps: Stamps,
 }
 
+/// Entries that are looked at again in a few milliseconds: for fewer no thread is started.
+const LOOKS: usize = 4096;
+
 /// Eight bytes an entry, twice that for a directory.
 #[derive(Debug)]
 struct Stamps {
@@ -426,13 +429,33 @@ impl Scanned {
             }
         }
         let leaves = self.tree.entries().iter().filter(|e| !matches!(e.node, Node::Dir { .. }));
-        for (entry, then) in leaves.zip(&stamps.leaves) {
-            let shown = stamps.base.join(os(&entry.path));
-            if stamps.stamper.at(&shown)?.is_none_or(|now| now.whole != *then) {
-                return Ok(Some(shown));
+        let leaves: Vec<(&Entry, &u64)> = leaves.zip(&stamps.leaves).collect();
+        let look = |some: &[(&Entry, &u64)]| {
+            for (entry, then) in some {
+                let shown = stamps.base.join(os(&entry.path));
+                if stamps.stamper.at(&shown)?.is_none_or(|now| now.whole != **then) {
+                    return Ok(Some(shown));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        };
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let share = leaves.len().div_ceil(threads).max(LOOKS);
+        std::thread::scope(|scope| {
+            let look = &look;
+            let mut shares = leaves.chunks(share);
+            let first = shares.next().unwrap_or_default();
+            let others: Vec<_> = shares.map(|some| scope.spawn(move || look(some))).collect();
+            // The first path of the first that has any.
+            let mut changed: Result<Option<PathBuf>, ScanError> = look(first);
+            for other in others {
+                let other = other.join().map_err(|_| ScanError::Panicked)?;
+                if matches!(changed, Ok(None)) {
+                    changed = other;
+                }
+            }
+            changed
+        })
     }
 }
 
