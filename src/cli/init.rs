@@ -46,6 +46,7 @@ struct Project {
 /// Writes the recipe.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let dir = &args.dir;
+    std::fs::metadata(dir).map_err(|err| fs::FsError::io("read", dir, err))?;
     if !dir.is_dir() {
         return Err(Failure::new(Exit::CouldNotTell, format!("{} is not a directory", dir.display())));
     }

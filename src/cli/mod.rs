@@ -80,7 +80,7 @@ enum Command {
 pub fn main() -> u8 {
     let exit = match Cli::try_parse() {
         Ok(cli) => run(cli.command),
-        Err(err) => usage::not_parsed(err),
+        Err(err) => usage::not_parsed(err, &Cli::command()),
     };
     let exit = exit.unwrap_or_else(|failure| {
         ui::fail(&failure);
