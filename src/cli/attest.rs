@@ -317,8 +317,10 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let recipe_path = match &what.recipe {
         Some(recipe) => recipe.clone(),
         None if path.is_file() => {
-            return Err(Failure::usage(format!("{} is an archive: which recipe is meant?", path.display()))
-                .hint("name it with --recipe F"));
+            return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
+                .hint(
+                    "--recipe F names one; without it countersign.toml is looked for in a source that is a directory",
+                ));
         }
         None => path.join(recipe::FILE_NAME),
     };
@@ -354,7 +356,8 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
         false => Failure::from(err),
     })?;
     Recipe::parse(&bytes).map_err(|err| {
-        Failure::usage(format!("{}: {err}", path.display())).hint("docs/spec.md, section 3, has every key and an example")
+        Failure::usage(format!("{}: {err}", path.display()))
+            .hint("docs/spec.md, section 3, has every key and an example")
     })
 }
 

@@ -29,8 +29,11 @@ enum For {
 /// Runs the command.
 pub fn run(args: &Args, program: Command) -> Result<Exit, Failure> {
     let mut text = script(args.shell, program)?;
-    if args.shell == For::Bash {
-        text.push_str(BASH);
+    match args.shell {
+        For::Bash => text.push_str(BASH),
+        // With no action for what is no path, zsh offers the files of the next argument.
+        For::Zsh => text = text.replace(":' \\\n", ": ' \\\n"),
+        For::Fish => {}
     }
     ui::data(&text);
     Ok(Exit::Yes)

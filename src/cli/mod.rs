@@ -90,7 +90,7 @@ pub fn main() -> u8 {
     let exit = exit::guard(|| {
         let exit = match Cli::try_parse() {
             Ok(cli) => run(cli.command),
-            Err(err) => usage::not_parsed(err),
+            Err(err) => usage::not_parsed(err, &Cli::command()),
         };
         exit.unwrap_or_else(|failure| {
             ui::fail(&failure);

@@ -134,12 +134,15 @@ fn ask(path: &Path, question: &str) -> Result<Passphrase, Failure> {
             .hint(format!("{VARIABLE} takes it from the environment"))
     };
     let terminal = Terminal::open().map_err(|err| {
-        let fact = format!("a passphrase for {key} is needed and there is no terminal to ask for it ({})", fs::reason(&err));
+        let fact =
+            format!("a passphrase for {key} is needed and there is no terminal to ask for it ({})", fs::reason(&err));
         two_other_ways(Failure::usage(fact))
     })?;
     match terminal.ask(question) {
         Ok(text) => Ok(Passphrase::new(text.into_bytes())),
-        Err(err) => Err(two_other_ways(Failure::usage(format!("no passphrase for {key} was typed ({})", fs::reason(&err))))),
+        Err(err) => {
+            Err(two_other_ways(Failure::usage(format!("no passphrase for {key} was typed ({})", fs::reason(&err)))))
+        }
     }
 }
 

@@ -121,8 +121,9 @@ impl Drop for Made<'_> {
 /// A file that is written only with `--force` when something is there.
 pub fn free(path: &Path, force: bool) -> Result<(), Failure> {
     if !force && path.symlink_metadata().is_ok() {
-        return Err(Failure::usage(format!("{} is there already", path.display()))
-            .hint("--force replaces the bundle, its log and its listing of the environment; keep what is published already"));
+        return Err(Failure::usage(format!("{} is there already", path.display())).hint(
+            "--force replaces the bundle, its log and its listing of the environment; keep what is published already",
+        ));
     }
     Ok(())
 }

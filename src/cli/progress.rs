@@ -97,7 +97,7 @@ fn line() -> Option<ProgressBar> {
 }
 
 fn show(bar: &ProgressBar, files: u64, bytes: u64) {
-    bar.set_message(format!("{files} files, {}", HumanBytes(bytes)));
+    bar.set_message(format!("{}, {}", ui::count(files as usize, "file"), HumanBytes(bytes)));
     bar.tick();
 }
 

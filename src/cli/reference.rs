@@ -81,7 +81,8 @@ pub fn choose(
     if found.is_empty() {
         return Err(match (manifest, broken) {
             (_, Some(err)) => Failure::new(Exit::Broken, format!("{shown}: {err}")),
-            (Some(wanted), _) => Failure::new(Exit::CouldNotTell, format!("{shown} holds no manifest sha256:{wanted}")),
+            (Some(wanted), _) => Failure::new(Exit::CouldNotTell, format!("{shown} holds no manifest sha256:{wanted}"))
+                .hint("`countersign inspect` shows the payload digest of each manifest in its first line"),
             (None, None) if forged => Failure::new(
                 Exit::Broken,
                 format!("{shown}: a signature that names a vendor of the policy does not verify"),
@@ -90,8 +91,9 @@ pub fn choose(
                 Failure::new(Exit::Refused, format!("{shown} holds no manifest that the policy accepts of a vendor"))
                     .hint("`countersign inspect` shows who signed what")
             }
-            (None, None) => Failure::new(Exit::Broken, format!("{shown} holds no manifest"))
-                .hint("a manifest is what `countersign attest` writes; `countersign inspect` shows what a bundle holds"),
+            (None, None) => Failure::new(Exit::Broken, format!("{shown} holds no manifest")).hint(
+                "a manifest is what `countersign attest` writes; `countersign inspect` shows what a bundle holds",
+            ),
         });
     }
     // Whoever orders the lines must not choose what is answered.
@@ -101,7 +103,8 @@ pub fn choose(
     });
     if let Some((_, order, ..)) = another {
         let what = if *order == first.1 { "that disagree about the outputs" } else { "of several build orders" };
-        let mut failure = Failure::usage(format!("{shown} holds manifests {what}: which one is meant?"));
+        let mut failure =
+            Failure::usage(format!("{shown} holds manifests {what}, and --manifest does not say which is meant"));
         if policy.is_none() {
             failure = failure.hint("--policy P leaves those that a vendor of yours signed");
         }

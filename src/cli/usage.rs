@@ -5,11 +5,12 @@
 
 use super::exit::{Exit, Failure};
 use super::ui;
+use clap::Command;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Help and version are data; everything else that clap says is a usage error.
-pub fn not_parsed(mut err: clap::Error) -> Result<Exit, Failure> {
+pub fn not_parsed(mut err: clap::Error, program: &Command) -> Result<Exit, Failure> {
     if !err.use_stderr() {
         ui::data(&err.render().to_string());
         return Ok(Exit::Yes);
@@ -22,7 +23,19 @@ pub fn not_parsed(mut err: clap::Error) -> Result<Exit, Failure> {
     for (kind, value) in said {
         err.insert(kind, value);
     }
-    Err(failure(&err.render().to_string()))
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    Err(failure(&err.render().to_string()).hint(where_to_look(program, &words)))
+}
+
+/// The help of the command that was meant, as far as its words are commands.
+fn where_to_look(program: &Command, words: &[String]) -> String {
+    let (mut command, mut name) = (program, program.get_name().to_owned());
+    while let Some(next) = words.iter().nth(name.split(' ').count() - 1).and_then(|word| command.find_subcommand(word))
+    {
+        command = next;
+        name = format!("{name} {}", next.get_name());
+    }
+    format!("`{name} --help` {}", if command.has_subcommands() { "lists the commands" } else { "has examples" })
 }
 
 fn harmless(value: &ContextValue) -> ContextValue {
@@ -39,21 +52,15 @@ fn harmless(value: &ContextValue) -> ContextValue {
 /// One line of fact, then hints: tips, what is possible, how the command is used.
 fn failure(text: &str) -> Failure {
     let text = text.strip_prefix("error: ").unwrap_or(text);
-    let (mut failure, mut usage) = (Failure::usage(""), "");
+    let mut failure = Failure::usage("");
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(tip) = line.strip_prefix("tip: ") {
             failure = failure.hint(tip);
         } else if let Some(used) = line.strip_prefix("Usage: ") {
             failure = failure.hint(format_args!("usage: {used}"));
-            usage = used;
-        } else if line.starts_with("For more information") {
-            let name: Vec<&str> = usage.split(' ').take_while(|word| !word.starts_with(['-', '<', '['])).collect();
-            let name = if name == [""] { String::new() } else { name.join(" ") + " " };
-            let has = if usage.ends_with("<COMMAND>") { "lists the commands" } else { "has examples" };
-            failure = failure.hint(format_args!("`{name}--help` {has}"));
         } else if let Some(values) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             failure = failure.hint(values);
-        } else if failure.hints.is_empty() {
+        } else if failure.hints.is_empty() && !line.starts_with("For more information") {
             let between = if failure.fact.is_empty() || failure.fact.ends_with(':') { "" } else { "," };
             failure.fact = format!("{}{between} {line}", failure.fact).trim_start().to_owned();
         }
@@ -86,6 +93,17 @@ mod tests {
         let text = "error: the following arguments are missing:\n  --key <K>\n  --bundle <B>\n\n  tip: a tip\n\nUsage: x y\n\nFor more information, try '--help'.\n";
         let failure = failure(text);
         assert_eq!(failure.fact, "the following arguments are missing: --key <K>, --bundle <B>");
-        assert_eq!(failure.hints, ["a tip", "usage: x y", "`x y --help` has examples"]);
+        assert_eq!(failure.hints, ["a tip", "usage: x y"]);
+    }
+
+    #[test]
+    fn the_help_of_what_was_meant() {
+        let program = Command::new("p").subcommand(Command::new("key").subcommand(Command::new("show")));
+        let look =
+            |words: &[&str]| where_to_look(&program, &words.iter().map(|word| word.to_string()).collect::<Vec<_>>());
+        assert_eq!(look(&["zzz"]), "`p --help` lists the commands");
+        assert_eq!(look(&["key", "--x"]), "`p key --help` lists the commands");
+        assert_eq!(look(&["key", "show", "key"]), "`p key show --help` has examples");
+        assert_eq!(look(&["--x", "key"]), "`p --help` lists the commands");
     }
 }

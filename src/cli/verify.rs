@@ -118,7 +118,8 @@ fn expected(args: &Args) -> Result<Expected, Failure> {
     }
     let subject = args.subject.as_deref().map(TreePath::from_escaped).transpose();
     let subject = subject.map_err(|err| {
-        Failure::usage(format!("--as: {err}")).hint("it is one of the files that `countersign inspect` shows, as it is shown")
+        Failure::usage(format!("--as: {err}"))
+            .hint("it is one of the files that `countersign inspect` shows, as it is shown")
     })?;
     Ok(Expected { product: args.product.clone(), version: args.version.clone(), subject })
 }
@@ -148,12 +149,8 @@ fn directory(path: &Path, quiet: bool) -> Result<TreeUnderTest, Failure> {
     let reading = Reading::new(!quiet);
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let progress = |files, bytes| reading.told(files, bytes);
-    let options = Options {
-        wanted: Wanted::SUBJECT,
-        threads,
-        progress: Some(&progress),
-        ..Options::new(TreeKind::Output)
-    };
+    let options =
+        Options { wanted: Wanted::SUBJECT, threads, progress: Some(&progress), ..Options::new(TreeKind::Output) };
     let scanned = scan::tree(path, &options).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     Ok(TreeUnderTest { shown: path.display().to_string(), tree: scanned.tree })
 }

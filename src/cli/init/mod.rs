@@ -132,6 +132,7 @@ fn found(dir: &Path) -> Vec<(Kind, &'static str)> {
 /// Writes the recipe.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let dir = &args.dir;
+    std::fs::metadata(dir).map_err(|err| fs::FsError::io("read", dir, err))?;
     if !dir.is_dir() {
         return Err(Failure::new(Exit::CouldNotTell, format!("{} is not a directory", dir.display())));
     }
