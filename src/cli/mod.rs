@@ -8,6 +8,7 @@ mod places;
 pub mod ui;
 
 mod buildlog;
+mod checkout;
 mod copies;
 mod flags;
 mod passphrase;
