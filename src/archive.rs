@@ -1,10 +1,13 @@
-//! Tar archives, plain or gzip, as source trees. The only user of `tar` and `flate2`.
+//! Archives as source trees: tar, plain or packed by gzip, xz or zstd, and zip; told apart by what they begin with, never by their names. The
+//! only user of `tar`, `flate2`, `lzma-rust2` and `ruzstd`.
 //!
 //! Strict, since two readers that disagree about an archive are how one source is reviewed and another built (docs/spec.md §2): every
 //! member is a file, link or directory; none is there twice, outside, or after the end; nothing is cut off. Read as a stream: memory does not
 //! grow with contents, names have a limit, and unpacked bytes are counted against a limit as they come.
 
+mod packed;
 mod stream;
+mod zip;
 
 use crate::digest::{ContentHasher, Wanted};
 use crate::fs::FsError;
@@ -13,9 +16,10 @@ use crate::scan::{Exclude, Progress, ScanError, Scanned};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
-use stream::Metered;
+use stream::{Format, Metered};
 
 /// Most bytes that an archive may unpack to unless the caller says otherwise: 64 GiB.
 pub const MAX_UNPACKED: u64 = 64 << 30;
@@ -35,7 +39,7 @@ pub enum ArchiveError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// Another format.
-    #[error("{} is {format}, which is not supported yet: tar and tar.gz are", path.display())]
+    #[error("{} is {format}, which is not supported: tar, tar.gz, tar.xz, tar.zst and zip are", path.display())]
     Format {
         /// The archive.
         path: PathBuf,
@@ -43,7 +47,7 @@ pub enum ArchiveError {
         format: &'static str,
     },
     /// No archive at all.
-    #[error("{} is not a tar archive", .0.display())]
+    #[error("{} is not an archive: neither tar nor zip", .0.display())]
     NotTar(PathBuf),
     /// Cut off, damaged, or with something behind its end.
     #[error("{}: {why}", path.display())]
@@ -129,7 +133,7 @@ pub fn tree(
     let mut excluded: BTreeSet<TreePath> = BTreeSet::new();
     let mut dirs: HashSet<TreePath> = HashSet::new();
     let mut total = 0;
-    let most_names = (limit / NAMES).max(LEAST_NAMES);
+    let most_names = most_names(limit);
     let mut names = 0;
     let mut hold = |bytes: usize| {
         names += bytes as u64;
@@ -190,6 +194,11 @@ pub fn tree(
     Ok(Scanned::of_archive(path, &meta, tree, excluded.into_iter().collect()))
 }
 
+/// See [`NAMES`].
+pub(crate) fn most_names(limit: u64) -> u64 {
+    (limit / NAMES).max(LEAST_NAMES)
+}
+
 /// An archive names what is below an excluded directory too: the top-most excluded path, if there is one.
 fn left_out(path: &TreePath, is_dir: bool, exclude: &Exclude<'_>) -> Option<TreePath> {
     let mut above = path.parent();
@@ -238,7 +247,23 @@ pub(crate) fn members(
     let fail = |err: io::Error| stream::explain(path, err);
     let file = crate::fs::open_file(path)?;
     let before = file.metadata().map_err(fail)?;
-    let (input, meter) = Metered::open(path, &file, limit)?;
+    let mut start = Vec::new();
+    (&file).take(8).read_to_end(&mut start).map_err(fail)?;
+    (&file).rewind().map_err(fail)?;
+    match Format::of(&start) {
+        Some(Format::Zip) => zip::members(path, &file, strip, limit, visit)?,
+        _ => tar_members(path, &file, strip, limit, visit)?,
+    }
+    let after = file.metadata().map_err(fail)?;
+    if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
+        return Err(ArchiveError::Changed(path.to_owned()));
+    }
+    Ok(before)
+}
+
+fn tar_members(path: &Path, file: &File, strip: u8, limit: u64, visit: &mut Visit<'_>) -> Result<(), ArchiveError> {
+    let fail = |err: io::Error| stream::explain(path, err);
+    let (input, meter) = Metered::open(path, file, limit)?;
     let mut archive = tar::Archive::new(input);
     let mut list = archive.entries().map_err(fail)?;
     loop {
@@ -269,11 +294,7 @@ pub(crate) fn members(
             return Err(ArchiveError::Damaged { path: path.to_owned(), why });
         }
     }
-    let after = file.metadata().map_err(fail)?;
-    if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
-        return Err(ArchiveError::Changed(path.to_owned()));
-    }
-    Ok(before)
+    Ok(())
 }
 
 fn one<R: Read>(

@@ -46,8 +46,8 @@ pub enum BuildError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// `source-date-epoch = "git"` and no commit.
-    #[error(transparent)]
-    CommitTime(#[from] crate::commit_time::CommitTimeError),
+    #[error("cannot read the commit time: {0}")]
+    CommitTime(crate::repository::RepositoryError),
     /// A file could not be written.
     #[error(transparent)]
     Fs(#[from] crate::fs::FsError),
@@ -113,7 +113,7 @@ impl Plan {
     ) -> Result<Plan, BuildError> {
         let epoch = match recipe.epoch {
             Epoch::Fixed(epoch) => epoch,
-            Epoch::Git => crate::commit_time::committer_time(source.path())?,
+            Epoch::Git => source.commit_time().map_err(BuildError::CommitTime)?,
         };
         let host = Host::new(recipe.default_roots, &recipe.roots)?;
         let lock = host.lock_text(epoch);
@@ -168,6 +168,16 @@ impl Plan {
     /// The source as it was read.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// What is built from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether the recipe leaves a path out of the source.
+    pub fn excludes(&self, path: &TreePath) -> bool {
+        self.recipe.excludes(path)
     }
 
     /// What was left out of the source, top-most paths only.

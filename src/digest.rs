@@ -140,6 +140,8 @@ pub struct Content {
     pub blake3: Option<Blake3>,
     /// The id of a git blob with these bytes, when it was asked for.
     pub git_blob: Option<Sha1>,
+    /// The id of that blob in a repository of object format `sha256`, when it was asked for.
+    pub git_blob_sha256: Option<Sha256>,
 }
 
 /// Which digests to compute beside SHA-256.
@@ -149,13 +151,19 @@ pub struct Wanted {
     pub blake3: bool,
     /// The git blob id (SHA-1).
     pub git_blob: bool,
+    /// The git blob id (SHA-256).
+    pub git_blob_sha256: bool,
 }
 
 impl Wanted {
     /// SHA-256 and BLAKE3: a subject's digests.
-    pub const SUBJECT: Wanted = Wanted { blake3: true, git_blob: false };
+    pub const SUBJECT: Wanted = Wanted { blake3: true, git_blob: false, git_blob_sha256: false };
     /// SHA-256 and the git blob id: a source file's digests.
-    pub const SOURCE: Wanted = Wanted { blake3: false, git_blob: true };
+    pub const SOURCE: Wanted = Wanted { blake3: false, git_blob: true, git_blob_sha256: false };
+    /// SHA-256 and the git blob id in both object formats.
+    pub const GIT: Wanted = Wanted { blake3: false, git_blob: true, git_blob_sha256: true };
+    /// Everything there is.
+    pub const ALL: Wanted = Wanted { blake3: true, git_blob: true, git_blob_sha256: true };
 }
 
 /// SHA-256 of bytes at hand.
@@ -214,6 +222,7 @@ pub struct ContentHasher {
     sha256: Sha256Hasher,
     blake3: Option<Blake3Hasher>,
     git: Option<sha1::Sha1>,
+    git_sha256: Option<Sha256Hasher>,
 }
 
 impl ContentHasher {
@@ -228,6 +237,11 @@ impl ContentHasher {
                 sha1.update(format!("blob {expected}\0").as_bytes());
                 sha1
             }),
+            git_sha256: wanted.git_blob_sha256.then(|| {
+                let mut sha256 = Sha256Hasher::default();
+                sha256.update(format!("blob {expected}\0").as_bytes());
+                sha256
+            }),
         }
     }
 
@@ -241,6 +255,9 @@ impl ContentHasher {
         if let Some(git) = &mut self.git {
             git.update(bytes);
         }
+        if let Some(git) = &mut self.git_sha256 {
+            git.update(bytes);
+        }
     }
 
     /// All digests. The caller compares `size` with what it expected: a difference is a file that changed while it was read.
@@ -250,6 +267,7 @@ impl ContentHasher {
             sha256: self.sha256.finish(),
             blake3: self.blake3.map(Blake3Hasher::finish),
             git_blob: self.git.map(|git| Sha1(git.finalize().into())),
+            git_blob_sha256: self.git_sha256.map(Sha256Hasher::finish),
         }
     }
 }
@@ -260,11 +278,14 @@ mod tests {
 
     #[test]
     fn known_digests() {
-        let abc = content(b"abc", Wanted { blake3: true, git_blob: true });
+        let abc = content(b"abc", Wanted::ALL);
         assert_eq!(abc.sha256.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(abc.blake3.unwrap().to_string(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
         // `printf abc | git hash-object --stdin`
         assert_eq!(abc.git_blob.unwrap().to_string(), "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f");
+        // The same in a repository of object format sha256.
+        let sha256 = "c1cf6e465077930e88dc5136641d402f72a229ddd996f627d60e9639eaba35a6";
+        assert_eq!(abc.git_blob_sha256.unwrap().to_string(), sha256);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Git's id of a source tree, and its SWHID.
+//! Git's ids of a source tree, and its SWHID.
 //!
-//! Both are SHA-1 and stand beside the tree digest, never instead of it. `git write-tree` knows no empty directories and leaves them
+//! They stand beside the tree digest, never instead of it. `git write-tree` knows no empty directories and leaves them
 //! out; a SWHID (`swh:1:dir:…`, ISO/IEC 18670) is computed the same way with them in.
 
-use crate::digest::{self, Sha1};
+use crate::digest::{self, Content, Sha1, Sha256};
 use crate::path::TreePath;
 use crate::tree::{Entry, Node, Tree, TreeKind};
 
@@ -23,12 +23,52 @@ pub fn tree_id(tree: &Tree) -> Result<Sha1, GitError> {
     top(tree, false)
 }
 
+/// The same in a repository of object format `sha256`.
+pub fn tree_id_sha256(tree: &Tree) -> Result<Sha256, GitError> {
+    top(tree, false)
+}
+
 /// The hash in the tree's SWHID (`swh:1:dir:<hash>`): empty directories in.
 pub fn swhid(tree: &Tree) -> Result<Sha1, GitError> {
     top(tree, true)
 }
 
-fn top(tree: &Tree, keep_empty: bool) -> Result<Sha1, GitError> {
+/// An object id of one of git's formats.
+trait Id: Copy + Ord {
+    fn hash(object: &[u8]) -> Self;
+    fn of(content: &Content) -> Option<Self>;
+    fn raw(&self) -> &[u8];
+}
+
+impl Id for Sha1 {
+    fn hash(object: &[u8]) -> Sha1 {
+        digest::sha1(object)
+    }
+
+    fn of(content: &Content) -> Option<Sha1> {
+        content.git_blob
+    }
+
+    fn raw(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Id for Sha256 {
+    fn hash(object: &[u8]) -> Sha256 {
+        digest::sha256(object)
+    }
+
+    fn of(content: &Content) -> Option<Sha256> {
+        content.git_blob_sha256
+    }
+
+    fn raw(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+fn top<I: Id>(tree: &Tree, keep_empty: bool) -> Result<I, GitError> {
     if tree.kind() != TreeKind::Source {
         return Err(GitError::NotASource);
     }
@@ -37,9 +77,9 @@ fn top(tree: &Tree, keep_empty: bool) -> Result<Sha1, GitError> {
 
 /// The id of the directory whose entries these are, all paths sharing `cut` bytes; `None` for one without content that is left out.
 /// The recursion is as deep as a path has parts, at most 2,048.
-fn dir(entries: &[Entry], cut: usize, keep_empty: bool) -> Result<Option<Sha1>, GitError> {
+fn dir<I: Id>(entries: &[Entry], cut: usize, keep_empty: bool) -> Result<Option<I>, GitError> {
     // (sort key, mode, name, id): git sorts a directory as if its name ended in a slash.
-    let mut rows: Vec<(Vec<u8>, &str, &[u8], Sha1)> = Vec::new();
+    let mut rows: Vec<(Vec<u8>, &str, &[u8], I)> = Vec::new();
     let mut rest = entries;
     while let Some(first) = rest.first() {
         let tail = &first.path.as_bytes()[cut..];
@@ -57,12 +97,12 @@ fn dir(entries: &[Entry], cut: usize, keep_empty: bool) -> Result<Option<Sha1>, 
         }
         match &first.node {
             Node::File { perm, content } => {
-                let id = content.git_blob.ok_or_else(|| GitError::NotHashed(first.path.clone()))?;
+                let id = I::of(content).ok_or_else(|| GitError::NotHashed(first.path.clone()))?;
                 rows.push((name.to_vec(), if perm & 0o100 != 0 { "100755" } else { "100644" }, name, id));
             }
             Node::Link { target } => {
                 let blob = [format!("blob {}\0", target.len()).as_bytes(), target].concat();
-                rows.push((name.to_vec(), "120000", name, digest::sha1(&blob)));
+                rows.push((name.to_vec(), "120000", name, I::hash(&blob)));
             }
             Node::Dir { .. } if keep_empty => rows.push(([name, b"/"].concat(), "40000", name, object(b""))),
             // A source tree holds nothing that is closed.
@@ -80,13 +120,13 @@ fn dir(entries: &[Entry], cut: usize, keep_empty: bool) -> Result<Option<Sha1>, 
         body.push(b' ');
         body.extend_from_slice(name);
         body.push(0);
-        body.extend_from_slice(id.as_bytes());
+        body.extend_from_slice(id.raw());
     }
     Ok(Some(object(&body)))
 }
 
-fn object(body: &[u8]) -> Sha1 {
-    digest::sha1(&[format!("tree {}\0", body.len()).as_bytes(), body].concat())
+fn object<I: Id>(body: &[u8]) -> I {
+    I::hash(&[format!("tree {}\0", body.len()).as_bytes(), body].concat())
 }
 
 #[cfg(test)]
@@ -153,6 +193,8 @@ mod tests {
     fn empty_trees_and_what_has_no_id() {
         let empty = Tree::new(TreeKind::Source, vec![]).unwrap();
         assert_eq!(tree_id(&empty).unwrap().to_string(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
+        let sha256 = "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321";
+        assert_eq!(tree_id_sha256(&empty).unwrap().to_string(), sha256);
         // `git mktree` of one entry `040000 tree 4b825dc…\te`.
         let hollow = Tree::new(TreeKind::Source, vec![entry(b"e", Node::Dir { perm: 0o755 })]).unwrap();
         assert_eq!(tree_id(&hollow), tree_id(&empty));
@@ -160,6 +202,7 @@ mod tests {
         let plain = entry(b"p", Node::File { perm: 0o644, content: content(b"x", Wanted::default()) });
         let tree = Tree::new(TreeKind::Source, vec![file(b"a", b"x"), plain]).unwrap();
         assert!(matches!(tree_id(&tree), Err(GitError::NotHashed(path)) if path.as_bytes() == b"p"));
+        assert!(matches!(tree_id_sha256(&tree), Err(GitError::NotHashed(path)) if path.as_bytes() == b"a"));
         assert_eq!(tree_id(&Tree::new(TreeKind::Output, vec![]).unwrap()), Err(GitError::NotASource));
     }
 }

@@ -3,7 +3,7 @@
 //! The rooms, in the order in which data flows; `docs/design.md` says why they are so:
 //!
 //! - values: digests, strict JSON, paths inside a tree;
-//! - a directory or an archive to a [`tree::Tree`] and its listing, and back to files;
+//! - a directory, an archive or a commit to a [`tree::Tree`] and its listing, and back to files;
 //! - a recipe, an environment and a source to outputs, in the sandbox;
 //! - what was observed as statements in signed envelopes, and those in bundles;
 //! - a manifest answered blind, and what differs;
@@ -18,6 +18,7 @@ pub mod archive;
 pub mod fs;
 pub mod git;
 pub mod glob;
+pub mod repository;
 pub mod scan;
 #[cfg(unix)]
 pub mod source;
@@ -25,7 +26,6 @@ pub mod tree;
 
 #[cfg(unix)]
 pub mod build;
-pub mod commit_time;
 #[cfg(unix)]
 pub mod environment;
 pub mod lock;

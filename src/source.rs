@@ -1,8 +1,9 @@
-//! A source, directory or archive, and its recorded files written to a fresh directory.
+//! A source (directory, archive, or commit of a git repository), and its recorded files written to a fresh directory.
 //!
 //! What is written is what was recorded: each byte is hashed again on its way, so that nothing can be slipped in between reading and
 //! building. Links are made last and nothing is opened through one, in neither tree.
 
+mod commit;
 mod remove;
 mod write;
 
@@ -12,6 +13,7 @@ use crate::archive::{self, ArchiveError, Member};
 use crate::digest::Wanted;
 use crate::fs::FsError;
 use crate::path::TreePath;
+use crate::repository::{self, Commit, RepositoryError};
 use crate::scan::{self, Exclude, Listed, Options, Progress, ScanError, Scanned};
 use crate::tree::{Entry, Node, Tree, TreeKind};
 use std::num::NonZeroUsize;
@@ -25,10 +27,11 @@ pub struct Source {
     form: Form,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Form {
     Directory,
     Archive { strip: u8, limit: u64 },
+    Commit(Commit),
 }
 
 /// A source that could not be read or written out.
@@ -44,8 +47,11 @@ pub enum SourceError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// `strip` is about archives.
-    #[error("{} is a directory: only members of an archive can be stripped", .0.display())]
+    #[error("{} is no archive: only members of an archive can be stripped", .0.display())]
     Strip(PathBuf),
+    /// A repository or its commit could not be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// Not the bytes that were recorded.
     #[error("{path} in {} changed since it was read", source_path.display())]
     Changed {
@@ -74,6 +80,33 @@ impl Source {
         Ok(Source { path: path.to_owned(), form })
     }
 
+    /// The tree of a commit, by its id or the name of a branch or tag, in a bare repository or that of a checkout.
+    pub fn commit(repository: &Path, revision: &str) -> Result<Source, SourceError> {
+        let commit = Commit::find(repository, revision)?;
+        Ok(Source { path: repository.to_owned(), form: Form::Commit(commit) })
+    }
+
+    /// The commit that it is, when it is one.
+    pub fn as_commit(&self) -> Option<&Commit> {
+        match &self.form {
+            Form::Commit(commit) => Some(commit),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the files of a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.form, Form::Directory)
+    }
+
+    /// Committer time of the commit that it is, or that is checked out there; in seconds since 1970.
+    pub fn commit_time(&self) -> Result<u64, RepositoryError> {
+        match &self.form {
+            Form::Commit(commit) => commit.time(),
+            _ => repository::committer_time(&self.path),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -87,7 +120,7 @@ impl Source {
         progress: Option<&Progress<'_>>,
         write: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> Result<Listed, SourceError> {
-        if self.form == Form::Directory {
+        if self.is_directory() {
             let options = Options { exclude, threads, progress, ..Options::new(TreeKind::Source) };
             return Ok(scan::list(&self.path, &options, write)?);
         }
@@ -106,12 +139,13 @@ impl Source {
         threads: NonZeroUsize,
         progress: Option<&Progress<'_>>,
     ) -> Result<Scanned, SourceError> {
-        match self.form {
+        match &self.form {
             Form::Directory => {
                 let options = Options { wanted, exclude, threads, progress, ..Options::new(TreeKind::Source) };
                 Ok(scan::tree(&self.path, &options)?)
             }
-            Form::Archive { strip, limit } => Ok(archive::tree(&self.path, strip, wanted, exclude, limit, progress)?),
+            Form::Archive { strip, limit } => Ok(archive::tree(&self.path, *strip, wanted, exclude, *limit, progress)?),
+            Form::Commit(commit) => commit::tree(commit, wanted, exclude, progress),
         }
     }
 
@@ -120,9 +154,10 @@ impl Source {
     pub fn materialise(&self, tree: &Tree, dest: &Path, epoch: i64) -> Result<(), SourceError> {
         let writer = Writer::new(tree, dest, &self.path, Some(epoch))?;
         writer.directories()?;
-        match self.form {
+        match &self.form {
             Form::Directory => writer.files_from_directory()?,
-            Form::Archive { strip, limit } => self.files_from_archive(&writer, strip, limit)?,
+            Form::Archive { strip, limit } => self.files_from_archive(&writer, *strip, *limit)?,
+            Form::Commit(commit) => commit::files(commit, &writer)?,
         }
         writer.finish()
     }

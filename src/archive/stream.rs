@@ -1,6 +1,6 @@
 //! The bytes of an archive: decompressed by what they begin with, counted, and limited.
 
-use super::ArchiveError;
+use super::{ArchiveError, packed};
 use crate::fs::FsError;
 use std::cell::Cell;
 use std::fs::File;
@@ -54,34 +54,55 @@ impl<'a> Metered<'a> {
     pub(super) fn open(path: &Path, file: &'a File, limit: u64) -> Result<(Metered<'a>, Rc<Meter>), ArchiveError> {
         let mut raw = BufReader::with_capacity(64 << 10, file);
         let start = raw.fill_buf().map_err(|err| FsError::io("read", path, err))?;
-        let format = match start {
-            [0x1f, 0x8b, ..] => None,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
-            [b'B', b'Z', b'h', ..] => Some("bzip2"),
-            [b'L', b'Z', b'I', b'P', ..] => Some("lzip"),
-            [b'P', b'K', 3 | 5, 4 | 6, ..] => Some("zip"),
-            start if looks_like_tar(start) => None,
-            _ => return Err(ArchiveError::NotTar(path.to_owned())),
+        let packed: Box<dyn Read + 'a> = match Format::of(start) {
+            Some(Format::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+            Some(Format::Xz) => Box::new(packed::Xz::new(raw)),
+            Some(Format::Zstd) => Box::new(packed::Zstd::new(raw)),
+            Some(Format::Other(format)) => return Err(ArchiveError::Format { path: path.to_owned(), format }),
+            None if looks_like_tar(start) => return Ok(Metered::new(Box::new(raw), limit)),
+            Some(Format::Zip) | None => return Err(ArchiveError::NotTar(path.to_owned())),
         };
-        let gzip = start.starts_with(&[0x1f, 0x8b]);
-        if let Some(format) = format {
-            return Err(ArchiveError::Format { path: path.to_owned(), format });
+        let mut packed = packed;
+        let mut start = Vec::new();
+        packed.by_ref().take(512).read_to_end(&mut start).map_err(|err| explain(path, err))?;
+        if !looks_like_tar(&start) {
+            return Err(ArchiveError::NotTar(path.to_owned()));
         }
-        let input: Box<dyn Read + 'a> = if gzip {
-            let mut inner = flate2::bufread::MultiGzDecoder::new(raw);
-            let mut start = Vec::new();
-            inner.by_ref().take(512).read_to_end(&mut start).map_err(|err| explain(path, err))?;
-            if !looks_like_tar(&start) {
-                return Err(ArchiveError::NotTar(path.to_owned()));
-            }
-            Box::new(io::Cursor::new(start).chain(inner))
-        } else {
-            Box::new(raw)
-        };
+        Ok(Metered::new(Box::new(io::Cursor::new(start).chain(packed)), limit))
+    }
+
+    fn new(input: Box<dyn Read + 'a>, limit: u64) -> (Metered<'a>, Rc<Meter>) {
         let meter = Meter { limit, left: Cell::new(limit), between: Cell::new(u64::MAX), ended: Cell::new(false) };
         let meter = Rc::new(meter);
-        Ok((Metered { input, meter: meter.clone() }, meter))
+        (Metered { input, meter: meter.clone() }, meter)
+    }
+}
+
+/// What a file's first bytes say it is. Its name says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Gzip,
+    Xz,
+    Zstd,
+    Zip,
+    Other(&'static str),
+}
+
+impl Format {
+    pub(super) fn of(start: &[u8]) -> Option<Format> {
+        match start {
+            [0x1f, 0x8b, ..] => Some(Format::Gzip),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Format::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Format::Zstd),
+            // A frame to be skipped may come first.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Format::Zstd),
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Format::Zip),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Format::Other("bzip2")),
+            [b'L', b'Z', b'I', b'P', ..] => Some(Format::Other("lzip")),
+            [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Some(Format::Other("7-zip")),
+            [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Some(Format::Other("rar")),
+            _ => None,
+        }
     }
 }
 
@@ -116,7 +137,7 @@ impl Read for Metered<'_> {
     }
 }
 
-/// An error of the tar or gzip reader in our words.
+/// An error of one of the readers in our words.
 pub(super) fn explain(path: &Path, err: io::Error) -> ArchiveError {
     let path = path.to_owned();
     if let Some(Stop::Total(limit)) = err.get_ref().and_then(|inner| inner.downcast_ref::<Stop>()) {
@@ -124,6 +145,10 @@ pub(super) fn explain(path: &Path, err: io::Error) -> ArchiveError {
     }
     match err.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged { path, why: "it is cut off".into() },
+        io::ErrorKind::OutOfMemory if err.raw_os_error().is_none() => {
+            let why = format!("it needs more than {} MiB of memory to decompress", packed::MAX_WINDOW >> 20);
+            ArchiveError::Damaged { path, why }
+        }
         _ if err.raw_os_error().is_some() => FsError::io("read", &path, err).into(),
         _ => ArchiveError::Damaged { path, why: err.to_string() },
     }

@@ -50,6 +50,28 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
+/// What a tool makes of its standard input.
+pub(super) fn piped(tool: &str, args: &[&str], bytes: &[u8]) -> Vec<u8> {
+    use std::process::{Command, Stdio};
+    let mut child =
+        Command::new(tool).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the tool is there");
+    let mut input = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(bytes).unwrap());
+        let out = child.wait_with_output().unwrap();
+        assert!(out.status.success(), "{tool} {args:?}");
+        out.stdout
+    })
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    piped("xz", &["-c", "-0"], bytes)
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    piped("zstd", &["-q", "-c", "-1"], bytes)
+}
+
 fn names(scanned: &Scanned) -> Vec<String> {
     scanned.tree.entries().iter().map(|e| e.path.escaped()).collect()
 }
@@ -85,7 +107,7 @@ fn the_same_tree_as_the_directory_it_was_made_from() {
                 .arg(top)
                 .output()
                 .unwrap();
-            for bytes in [out.stdout.clone(), gzip(&out.stdout)] {
+            for bytes in [out.stdout.clone(), gzip(&out.stdout), xz(&out.stdout), zstd(&out.stdout)] {
                 let scanned = read_with(&bytes, strip, MAX_UNPACKED).unwrap();
                 let want = want.entries().iter().filter(|e| skip.is_empty() || !e.path.escaped().contains("long"));
                 let want: Vec<_> = want.filter(|e| skip.is_empty() || e.path.escaped() != long).collect();
@@ -204,16 +226,19 @@ fn bombs() {
 #[test]
 fn other_formats_are_named() {
     for (start, word) in [
-        (&b"\xfd7zXZ\0"[..], "xz"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"BZh9", "bzip2"),
-        (b"PK\x03\x04", "zip"),
-        (b"text", "not a tar archive"),
-        (b"", "not a tar archive"),
+        (&b"BZh9"[..], "bzip2, which is not supported"),
+        (b"LZIP\x01", "lzip, which is not supported"),
+        (b"7z\xbc\xaf\x27\x1c", "7-zip, which is not supported"),
+        (b"Rar!\x1a\x07", "rar, which is not supported"),
+        (b"\xfd7zXZ\0", "cut off"),
+        (b"\x28\xb5\x2f\xfd", "cut off"),
+        (b"PK\x03\x04", "cut off"),
+        (b"text", "not an archive"),
+        (b"", "not an archive"),
     ] {
-        assert!(refusal(start).contains(word), "{word}");
+        assert!(refusal(start).contains(word), "{word}: {}", refusal(start));
     }
-    assert!(refusal(&gzip(b"text")).contains("not a tar archive"));
+    assert!(refusal(&gzip(b"text")).contains("not an archive"));
 }
 
 #[test]
@@ -278,3 +303,6 @@ fn names_and_targets_have_a_limit_of_their_own() {
     assert_eq!(read_with(&deep(1), 0, limit).unwrap().tree.entries().len(), 4);
     assert!(matches!(read_with(&deep(4), 0, limit).unwrap_err(), ArchiveError::Names { .. }));
 }
+
+mod packed;
+mod zip;

@@ -2,6 +2,7 @@
 
 use super::buildlog::BuildLog;
 use super::cache::{self, Kept};
+use super::checkout;
 use super::copies::{copies_json, note_copies};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
@@ -28,9 +29,13 @@ use std::path::{Path, PathBuf};
 /// What is built, and as which release.
 #[derive(ClapArgs, Debug)]
 pub struct What {
-    /// The source: a directory, or a tar or tar.gz archive [default: the working directory]
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository [default: the working
+    /// directory]
     #[arg(long, value_name = "PATH")]
     source: Option<PathBuf>,
+    /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout
+    #[arg(long, value_name = "REV")]
+    revision: Option<String>,
     /// The recipe [default: countersign.toml in the source]
     #[arg(long, value_name = "F")]
     recipe: Option<PathBuf>,
@@ -86,7 +91,8 @@ the build's log (NAME.log) and the listing of the environment (NAME.environment)
 
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
-  countersign attest --source a.tar.gz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a"
+  countersign attest --source a.tar.xz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a
+  countersign attest --source a.git --revision v1.0 --key vendor --bundle a.intoto.jsonl"
 )]
 pub struct AttestArgs {
     #[command(flatten)]
@@ -106,6 +112,9 @@ pub struct AttestArgs {
     /// say otherwise
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "sandbox", "log", "scratch"])]
     outputs: Option<PathBuf>,
+    /// Sign although the source is a git checkout with files that are not as its commit has them
+    #[arg(long)]
+    allow_dirty: bool,
     /// Builder id [default: `urn:countersign:builder:` and the fingerprint of the key]
     #[arg(long, value_name = "ID")]
     builder_id: Option<String>,
@@ -124,6 +133,7 @@ pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
     absent(&args.out)?;
     let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
     let (plan, source) = plan(what)?;
+    checkout::note_dirty(&plan)?;
     for (name, path) in
         [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
     {
@@ -189,6 +199,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     }
     let key = passphrase::load_key(&args.key, &args.passphrase)?;
     let (plan, source) = plan(what)?;
+    checkout::refuse_dirty(&plan, args.allow_dirty)?;
     let places = [
         ("key", Some(&args.key)),
         ("bundle", Some(&args.bundle)),
@@ -314,18 +325,21 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
     // Before the recipe, which is looked for in it.
     std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
-    let recipe_path = match &what.recipe {
-        Some(recipe) => recipe.clone(),
-        None if path.is_file() => {
+    let (recipe, source) = match (&what.recipe, &what.revision) {
+        (None, Some(revision)) => checkout::recipe_and_source(&path, revision)?,
+        (None, None) if path.is_file() => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
                 .hint(
                     "--recipe F names one; without it countersign.toml is looked for in a source that is a directory",
                 ));
         }
-        None => path.join(recipe::FILE_NAME),
+        (recipe, revision) => {
+            checkout::needs_revision(&path, revision.as_deref())?;
+            let recipe = read_recipe(&recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME)))?;
+            let source = open_source(&path, revision.as_deref(), recipe.strip)?;
+            (recipe, source)
+        }
     };
-    let recipe = read_recipe(&recipe_path)?;
-    let source = open_source(&path, recipe.strip)?;
     let flags = ReleaseFlags {
         channel: what.channel.clone(),
         target: what.target.clone(),
@@ -344,7 +358,11 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
 }
 
 /// Opens a source; leading parts are only removed from an archive's names.
-pub fn open_source(path: &Path, strip: u8) -> Result<Source, Failure> {
+pub fn open_source(path: &Path, revision: Option<&str>, strip: u8) -> Result<Source, Failure> {
+    checkout::needs_revision(path, revision)?;
+    if let Some(revision) = revision {
+        return checkout::commit(path, revision);
+    }
     let strip = if path.is_dir() { 0 } else { strip };
     Ok(Source::open(path, strip)?)
 }

@@ -1,12 +1,13 @@
-//! `countersign digest`: what a file, a directory or an archive hashes to.
+//! `countersign digest`: what a file, a directory, an archive or a commit hashes to.
 
 use super::exit::{Exit, Failure};
 use super::progress::Reading;
 use super::ui;
-use crate::digest::{Sha1, Sha256Hasher, TreeDigest, Wanted};
+use crate::digest::{Sha1, Sha256, Sha256Hasher, TreeDigest, Wanted};
 use crate::git;
 use crate::glob::Glob;
 use crate::path::TreePath;
+use crate::repository;
 use crate::scan::{self, Listed, ScanError};
 use crate::source::{Source, SourceError};
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Seek as _, Write as _};
@@ -21,6 +22,7 @@ Examples:
   countersign digest hello-1.0.tar.gz                     # of the archive's bytes
   countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
   countersign digest --git .                              # of a checkout, with its git ids
+  countersign digest --revision v1.0 hello.git            # of what is committed, in any repository
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
     /// A file, or a directory
@@ -28,12 +30,15 @@ pub struct Args {
     /// Print the listing that a tree's digest is the SHA-256 of
     #[arg(long)]
     listing: bool,
-    /// Print the git tree id and the SWHID too
+    /// Print the git tree id, in both of git's object formats, and the SWHID too
     #[arg(long, conflicts_with = "listing")]
     git: bool,
-    /// Take PATH, a tar or tar.gz archive, for the tree in it
+    /// Take PATH, an archive (tar, tar.gz, tar.xz, tar.zst, zip), for the tree in it
     #[arg(long)]
     tree: bool,
+    /// Take PATH, a git repository, for the tree of this commit: a branch, a tag or an id
+    #[arg(long, value_name = "REV", conflicts_with = "strip")]
+    revision: Option<String>,
     /// Leave out what GLOB matches, and all below it; instead of a top-level .git
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
@@ -53,14 +58,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let is_dir = std::fs::metadata(&args.path)
         .map_err(|err| Failure::from(crate::fs::FsError::io("read", &args.path, err)))?
         .is_dir();
-    if is_dir || args.tree { tree(args) } else { file(args) }
+    if is_dir || args.tree || args.revision.is_some() { tree(args) } else { file(args) }
 }
 
 fn file(args: &Args) -> Result<Exit, Failure> {
     for (given, flag) in [(args.listing, "--listing"), (args.git, "--git"), (!args.exclude.is_empty(), "--exclude")] {
         if given {
             let fact = format!("{flag} is about trees, and {} is a file", args.path.display());
-            return Err(Failure::usage(fact).hint("with --tree a tar archive is taken for the tree in it"));
+            return Err(Failure::usage(fact).hint("with --tree an archive is taken for the tree in it"));
         }
     }
     let content = scan::file(&args.path, Wanted::SUBJECT)?;
@@ -81,23 +86,47 @@ struct Told {
     digest: TreeDigest,
     listed: Listed,
     /// When they were asked for.
-    git: Option<(Sha1, Sha1)>,
+    git: Option<GitIds>,
+    /// The commit that it is the tree of.
+    commit: Option<String>,
+}
+
+struct GitIds {
+    tree: Sha1,
+    tree_sha256: Sha256,
+    swhid: Sha1,
 }
 
 fn tree(args: &Args) -> Result<Exit, Failure> {
     let exclude = excluding(&args.exclude)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let source = Source::open(&args.path, args.strip)?;
+    let source = match &args.revision {
+        Some(revision) => Source::commit(&args.path, revision)?,
+        None => Source::open(&args.path, args.strip)?,
+    };
+    let commit = source.as_commit().map(repository::Commit::id);
+    match &commit {
+        Some(commit) => ui::say(&format!("note: of commit {commit}")),
+        None if repository::is_repository(&args.path) => {
+            ui::say("note: of the files of a git repository as they are; --revision REV takes what is committed");
+        }
+        None => {}
+    }
     let reading = Reading::new(!args.quiet);
     let progress = |files, bytes| reading.told(files, bytes);
     let mut listing = args.listing.then(|| SpooledTempFile::new(SPOOLED));
     let told = if args.git {
-        let scanned = source.scan(Wanted::SOURCE, &exclude, threads, Some(&progress)).map_err(unread)?;
+        let scanned = source.scan(Wanted::GIT, &exclude, threads, Some(&progress)).map_err(unread)?;
         let fail = |err| Failure::new(Exit::Internal, err);
         let tree = &scanned.tree;
         Told {
             digest: tree.digest(),
-            git: Some((git::tree_id(tree).map_err(fail)?, git::swhid(tree).map_err(fail)?)),
+            git: Some(GitIds {
+                tree: git::tree_id(tree).map_err(fail)?,
+                tree_sha256: git::tree_id_sha256(tree).map_err(fail)?,
+                swhid: git::swhid(tree).map_err(fail)?,
+            }),
+            commit,
             listed: Listed { entries: tree.entries().len(), folding: tree.folding_names(), excluded: scanned.excluded },
         }
     } else {
@@ -106,7 +135,7 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
             hasher.update(piece);
             listing.as_mut().map_or(Ok(()), |listing| listing.write_all(piece))
         });
-        Told { listed: listed.map_err(unread)?, digest: hasher.finish().into(), git: None }
+        Told { listed: listed.map_err(unread)?, digest: hasher.finish().into(), git: None, commit }
     };
     drop(reading);
     notes(&told.listed.excluded, args.exclude.is_empty(), &told.listed.folding);
@@ -117,8 +146,8 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
         return print(listing);
     }
     let mut text = format!("sha256:{}\n", told.digest);
-    if let Some((git, swhid)) = &told.git {
-        text += &format!("gitTree:{git}\nswhid:{SWHID}{swhid}\n");
+    if let Some(GitIds { tree, tree_sha256, swhid }) = &told.git {
+        text += &format!("gitTree:{tree}\nswhid:{SWHID}{swhid}\ngitTreeSha256:{tree_sha256}\n");
     }
     ui::data(&text);
     Ok(Exit::Yes)
@@ -196,8 +225,12 @@ fn json(told: &Told, listing: Option<SpooledTempFile>) -> Result<Exit, Failure> 
         "excluded": escaped(&listed.excluded),
         "foldingNames": folding,
     });
-    if let Some((git, swhid)) = &told.git {
-        body["gitTree"] = git.to_string().into();
+    if let Some(commit) = &told.commit {
+        body["commit"] = commit.as_str().into();
+    }
+    if let Some(GitIds { tree, tree_sha256, swhid }) = &told.git {
+        body["gitTree"] = tree.to_string().into();
+        body["gitTreeSha256"] = tree_sha256.to_string().into();
         body["swhid"] = format!("{SWHID}{swhid}").into();
     }
     if let Some(mut listing) = listing {

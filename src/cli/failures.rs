@@ -3,6 +3,7 @@
 use super::exit::{Exit, Failure};
 use crate::archive::ArchiveError;
 use crate::build::BuildError;
+use crate::repository::RepositoryError;
 use crate::sandbox::SandboxError;
 use crate::scan::ScanError;
 use crate::source::SourceError;
@@ -29,7 +30,22 @@ impl From<SourceError> for Failure {
             SourceError::Archive(ArchiveError::Format { .. }) => {
                 Failure::new(Exit::CouldNotTell, err).hint("decompress it first, or unpack it and give the directory")
             }
+            SourceError::Repository(err) => err.into(),
             err => Failure::new(Exit::CouldNotTell, err),
+        }
+    }
+}
+
+impl From<RepositoryError> for Failure {
+    fn from(err: RepositoryError) -> Failure {
+        let failure = Failure::new(Exit::CouldNotTell, &err);
+        match err {
+            RepositoryError::Outside { .. } => failure.hint("`git clone --bare --no-local` makes a copy that is whole"),
+            RepositoryError::Revision { .. } => {
+                failure.hint("a branch, a tag, or the id of a commit is meant, such as --revision v1.0")
+            }
+            RepositoryError::NotBuilt(_) => failure.hint("give the files, or an archive of them"),
+            _ => failure,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod ui;
 
 mod buildlog;
 mod cache;
+mod checkout;
 mod copies;
 mod flags;
 mod passphrase;

@@ -45,15 +45,20 @@ Exit codes: 0 identical, 1 different, 5 the runs disagree with one another, 6 th
 
 Examples:
   countersign rebuild hello.intoto.jsonl --source hello-1.0
+  countersign rebuild hello.intoto.jsonl --source hello-1.0.tar.xz
+  countersign rebuild hello.intoto.jsonl --source hello.git --revision v1.0
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
 )]
 pub struct Args {
     /// The bundle with the manifest to answer
     bundle: PathBuf,
-    /// The source: a directory, or a tar or tar.gz archive
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository
     #[arg(long, value_name = "S")]
     source: PathBuf,
+    /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout
+    #[arg(long, value_name = "REV")]
+    revision: Option<String>,
     /// The published outputs, looked at after the build: shows where they differ
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
@@ -183,7 +188,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     let order = &chosen.reference.order;
     let broken = |err: &dyn std::fmt::Display| Failure::new(Exit::Broken, format!("the signed recipe: {err}"));
     let recipe = Recipe::parse(order.recipe.as_bytes()).map_err(|err| broken(&err))?;
-    let source = attest::open_source(&args.source, recipe.strip)?;
+    let source = attest::open_source(&args.source, args.revision.as_deref(), recipe.strip)?;
     let plan = Plan::for_order(recipe, source, order)?;
     source_is_signed(args, &plan, order, chosen.source_listing.as_deref())?;
     if plan.order().digest() != order.digest() {

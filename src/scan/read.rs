@@ -54,7 +54,7 @@ pub(crate) fn read(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize>
     }
 }
 
-/// This thread reads and computes BLAKE3, a second one SHA-256 (and SHA-1 for git), over the same few blocks.
+/// This thread reads and computes BLAKE3, a second one SHA-256 (and the ids for git), over the same few blocks.
 fn threaded(file: &mut impl Read, size: u64, wanted: Wanted, progress: &dyn Fn(u64)) -> io::Result<Content> {
     let (blocks, incoming) = sync_channel::<Arc<(Vec<u8>, usize)>>(BLOCKS);
     let (finished, done) = channel::<usize>();
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::digest;
 
-    const ALL: Wanted = Wanted { blake3: true, git_blob: true };
+    const ALL: Wanted = Wanted::ALL;
 
     #[test]
     fn threaded_equals_plain_at_block_borders() {

@@ -169,7 +169,8 @@ impl<'a> Walk<'a> {
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
                 && let Some(sha256) = known.find(&Looks::of(&stat, &self.mounts, dir))
             {
-                let content = Content { size: stat.st_size as u64, sha256, blake3: None, git_blob: None };
+                let content =
+                    Content { size: stat.st_size as u64, sha256, blake3: None, git_blob: None, git_blob_sha256: None };
                 self.room(content.size, &path)?;
                 let entry = Entry { path, node: Node::File { perm: stat.st_mode & 0o7777, content } };
                 return Ok(Found { entry, stamp: self.stamper.stat(&stat), listed: true });

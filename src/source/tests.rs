@@ -33,7 +33,7 @@ fn written_as_recorded_whatever_it_came_from() {
     std::fs::hard_link(from.path().join("a/run"), from.path().join("again")).unwrap();
     let archive = tar(from.path());
     for source in [Source::open(from.path(), 0).unwrap(), Source::open(archive.path(), 0).unwrap()] {
-        let tree = read(&source, Wanted { blake3: true, git_blob: true });
+        let tree = read(&source, Wanted::ALL);
         let dest = tempfile::tempdir().unwrap();
         source.materialise(&tree, dest.path(), EPOCH).unwrap();
         for (name, mode) in [
@@ -52,7 +52,7 @@ fn written_as_recorded_whatever_it_came_from() {
         }
         // After the times, since reading moves some of them.
         let written = Source::open(dest.path(), 0).unwrap();
-        assert_eq!(read(&written, Wanted { blake3: true, git_blob: true }), tree);
+        assert_eq!(read(&written, Wanted::ALL), tree);
         assert!(source.materialise(&tree, dest.path(), EPOCH).is_err(), "only into a fresh directory");
     }
 }

@@ -206,7 +206,11 @@ impl<'a> Writer<'a> {
         let mut out = File::from(fd);
         let mut hasher = ContentHasher::new(
             size,
-            Wanted { blake3: file.content.blake3.is_some(), git_blob: file.content.git_blob.is_some() },
+            Wanted {
+                blake3: file.content.blake3.is_some(),
+                git_blob: file.content.git_blob.is_some(),
+                git_blob_sha256: file.content.git_blob_sha256.is_some(),
+            },
         );
         let mut total = 0;
         loop {

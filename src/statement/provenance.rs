@@ -255,7 +255,7 @@ fn outputs_could_be_written(subjects: &[Subject]) -> Result<(), StatementError> 
         path: subject.name.clone(),
         node: Node::File {
             perm: 0,
-            content: Content { size: 0, sha256: subject.sha256, blake3: None, git_blob: None },
+            content: Content { size: 0, sha256: subject.sha256, blake3: None, git_blob: None, git_blob_sha256: None },
         },
     };
     Tree::new(TreeKind::Output, subjects.iter().map(file).collect())
@@ -268,7 +268,7 @@ fn read_lock(entry: &Descriptor) -> Result<String, StatementError> {
     let content = entry.content.as_ref().ok_or_else(|| bad("it has no content"))?;
     let bytes = STANDARD.decode(content).map_err(|_| bad("its content is not base64"))?;
     let (sha256, blake3) = entry.read_digests("lock")?;
-    let found = digest::content(&bytes, Wanted { blake3: blake3.is_some(), git_blob: false });
+    let found = digest::content(&bytes, Wanted { blake3: blake3.is_some(), ..Wanted::default() });
     if found.sha256 != sha256 || found.blake3 != blake3 {
         return Err(bad("its content has another digest"));
     }

@@ -96,22 +96,94 @@ fn tar(project: &Project, dir: &str, options: &[&str], archive: &str) {
 }
 
 #[test]
-fn directory_tar_and_tar_gz_are_one_source() {
+fn every_kind_of_source_is_one_source() {
     let project = Project::tiny().set("source", "strip = 1");
     project.copy("src", "tiny-1.0");
     tar(&project, "tiny-1.0", &[], "plain.tar");
-    tar(&project, "tiny-1.0", &["-z"], "packed.tar.gz");
+    for (option, archive) in [("-z", "packed.tar.gz"), ("-J", "packed.tar.xz"), ("--zstd", "packed.tar.zst")] {
+        tar(&project, "tiny-1.0", &[option], archive);
+    }
+    let mut zip = Command::new("zip");
+    zip.args(["-q", "-r", "packed.zip", "tiny-1.0"]).current_dir(project.path("."));
+    assert!(zip.status().unwrap().success());
     let attested = project.attest();
-    for archive in ["plain.tar", "packed.tar.gz"] {
+    let archives = ["plain.tar", "packed.tar.gz", "packed.tar.xz", "packed.tar.zst", "packed.zip"];
+    for archive in archives {
         let bundle = format!("{archive}.jsonl");
         let args =
             ["attest", "--source", archive, "--recipe", "src/countersign.toml", "--key", "vendor", "--bundle", &bundle];
         assert_eq!(project.run(&args).ends(0).out, attested.out, "the same statement");
         project.rebuild(&["--source", archive]).ends(0).last("identical: 2 files");
     }
+    // From here on `src` is a checkout, and `src.git` a bare repository.
+    let src = project.path("src");
+    git(&src, &["init", "-q", "-b", "main"]);
+    git(&src, &["add", "."]);
+    git(&src, &["commit", "-q", "-m", "x"]);
+    git(&project.path("."), &["clone", "-q", "--bare", "--no-local", "src", "src.git"]);
+    for (bundle, args) in [
+        ("checkout.jsonl", &["--source", "src"][..]),
+        ("head.jsonl", &["--source", "src", "--revision", "HEAD"]),
+        ("bare.jsonl", &["--source", "src.git", "--revision", "main"]),
+    ] {
+        let args = [&["attest", "--key", "vendor", "--bundle", bundle], args].concat();
+        assert_eq!(project.run(&args).ends(0).out, attested.out, "{bundle}: the same statement");
+    }
+    project.rebuild(&["--source", "src.git", "--revision", "main"]).ends(0).last("identical: 2 files");
+    project.rebuild(&["--source", "src.git"]).fails(2, "which commit is meant?");
+    project.rebuild(&["--source", "src.git", "--revision", "other"]).fails(7, "revision other");
+
+    project.put("src/input.txt", "changed\n");
+    git(&src, &["commit", "-q", "-a", "-m", "y"]);
+    git(&src, &["push", "-q", "../src.git", "main"]);
+    project.rebuild(&["--source", "src.git", "--revision", "main"]).fails(9, "input.txt: ");
+    project.rebuild(&["--source", "src", "--revision", "HEAD~0"]).fails(7, "revision HEAD~0");
     project.put("tiny-1.0/input.txt", "changed\n");
     tar(&project, "tiny-1.0", &["-z"], "packed.tar.gz");
     project.rebuild(&["--source", "packed.tar.gz"]).fails(9, "input.txt: ");
+}
+
+#[test]
+fn a_dirty_checkout_is_signed_only_when_that_is_said() {
+    let project = Project::tiny();
+    let src = project.path("src");
+    git(&src, &["init", "-q"]);
+    let refused = |bundle: &str, what: &str| {
+        project.attest_to(bundle, &[]).fails(2, what).says("--allow-dirty");
+        assert!(!project.path(bundle).exists());
+    };
+    refused("none", "cannot be compared with its commit");
+    git(&src, &["add", "."]);
+    refused("none", "cannot be compared with its commit");
+    git(&src, &["commit", "-q", "-m", "x"]);
+    project.attest_to("clean", &[]).ends(0);
+
+    project.put("src/.git/info/exclude", "*.o\n");
+    project.put("src/ignored.o", "x");
+    refused("one", "ignored.o: is not in the commit (untracked, ignored, or not committed yet)");
+    project.put("src/input.txt", "one line of imput\n");
+    refused("two", "2 paths are not as in ");
+    git(&src, &["add", "."]);
+    refused("two", "input.txt: is not as committed");
+    project.run(&["build", "--source", "src", "--out", "tried"]).ends(0).says("`attest` would refuse it");
+    project.attest_to("said", &["--allow-dirty"]).ends(0).says("signed all the same (--allow-dirty)");
+    // What was committed can be signed nevertheless, and it is what was clean.
+    let mut args = ["attest", "--key", "vendor", "--source", "src", "--revision", "HEAD", "--bundle", "committed"];
+    let committed = project.run(&args).ends(0).says("note: the source is commit ");
+    git(&src, &["reset", "-q", "--hard"]);
+    std::fs::remove_file(project.path("src/ignored.o")).unwrap();
+    args[8] = "again";
+    assert_eq!(project.run(&args).ends(0).out, committed.out);
+    assert_eq!(project.attest_to("again-clean", &[]).ends(0).out, committed.out);
+    // What the recipe leaves out counts neither here nor there.
+    let recipe = project.text("src/countersign.toml");
+    project.put("src/countersign.toml", format!("{recipe}\n[source]\nexclude = [\".git\", \"*.o\", \"input.old\"]\n"));
+    project.put("src/input.old", "x");
+    git(&src, &["add", "-f", "."]);
+    git(&src, &["commit", "-q", "-m", "y"]);
+    std::fs::remove_file(project.path("src/input.old")).unwrap();
+    project.put("src/ignored.o", "x");
+    project.attest_to("excluded", &[]).ends(0);
 }
 
 #[test]
@@ -151,6 +223,11 @@ fn the_time_of_a_commit() {
     git(&src, &["commit", "-q", "-m", "x"]);
     project.attest().says("note: left out of the source: .git");
     assert_eq!(project.text("out/out.txt"), "1700000001\n1700000001\n");
+    // Of the commit that is asked for, also in a repository without checkout.
+    git(&project.path("."), &["clone", "-q", "--bare", "--no-local", "src", "src.git"]);
+    let args = ["attest", "--source", "src.git", "--revision", "HEAD", "--key", "vendor", "--bundle", "bare"];
+    project.run(&[&args[..], &["--out", "bare-out"]].concat()).ends(0);
+    assert_eq!(project.text("bare-out/out.txt"), "1700000001\n1700000001\n");
     // It is in the lock, so that a copy without the history builds the same.
     std::fs::remove_dir_all(src.join(".git")).unwrap();
     project.rebuild(&[]).ends(0);

@@ -1,0 +1,105 @@
+//! Commits of a git repository as sources, and whether a checkout is what its commit says. The only user of gix.
+//!
+//! The repository may be anybody's. No `git` is run, no configuration but its own is read and of that nothing is followed: no includes, hooks,
+//! filters, helpers or replaced objects. Nothing outside of it is read: a repository that borrows objects from another, that is a part of
+//! another, or that holds links or devices is refused. Every object is hashed again (with detection of SHA-1 collisions) and must have the id
+//! under which it was asked for.
+
+#[cfg(feature = "git")]
+mod dirty;
+#[cfg(feature = "git")]
+mod odb;
+
+use crate::path::TreePath;
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "git")]
+pub use dirty::Differs;
+#[cfg(feature = "git")]
+pub use odb::Commit;
+#[cfg(feature = "git")]
+pub(crate) use odb::{Found, Kind};
+
+/// Largest object that is read: it is held in memory.
+pub const MAX_OBJECT: u64 = 2 << 30;
+
+/// A repository or commit that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The repository as a whole.
+    #[error("cannot read the git repository {}: {why}", path.display())]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Something outside of it would be read.
+    #[error("the git repository {} is not whole in itself: {why}", path.display())]
+    Outside {
+        /// Where it is.
+        path: PathBuf,
+        /// What leads out.
+        why: String,
+    },
+    /// No such commit.
+    #[error("{}: revision {revision}: {why}", path.display())]
+    Revision {
+        /// The repository.
+        path: PathBuf,
+        /// As it was asked for.
+        revision: String,
+        /// Why it is none.
+        why: String,
+    },
+    /// Something in the commit's tree.
+    #[error("{} at {commit}: {member}: {why}", path.display())]
+    Member {
+        /// The repository.
+        path: PathBuf,
+        /// The commit.
+        commit: String,
+        /// Where in its tree, escaped.
+        member: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A program without the cargo feature `git`.
+    #[error("cannot read the git repository {}: this program was built without the feature `git`", .0.display())]
+    NotBuilt(PathBuf),
+    /// The commit's time is before 1970.
+    #[error("the commit of {} is from before 1970", .0.display())]
+    Time(PathBuf),
+}
+
+/// Whether a directory is a checkout: it holds `.git`.
+pub fn is_checkout(path: &Path) -> bool {
+    path.join(".git").symlink_metadata().is_ok()
+}
+
+/// Whether a directory is a repository itself, bare or the `.git` of a checkout.
+pub fn is_repository(path: &Path) -> bool {
+    path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir()
+}
+
+/// Committer time of `HEAD`, in seconds since 1970.
+pub fn committer_time(checkout: &Path) -> Result<u64, RepositoryError> {
+    Commit::head(checkout)?.time()
+}
+
+/// Where a member of a commit's tree stands, in an error.
+#[cfg(feature = "git")]
+fn member(path: &Path, commit: &str, member: &TreePath, why: impl std::fmt::Display) -> RepositoryError {
+    let (path, commit) = (path.to_owned(), commit.to_owned());
+    RepositoryError::Member { path, commit, member: member.escaped(), why: why.to_string() }
+}
+
+#[cfg(not(feature = "git"))]
+mod without;
+#[cfg(not(feature = "git"))]
+pub use without::{Commit, Differs};
+#[cfg(not(feature = "git"))]
+pub(crate) use without::{Found, Kind};
+
+#[cfg(all(test, feature = "git"))]
+mod tests;

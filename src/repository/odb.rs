@@ -1,0 +1,308 @@
+//! Reading objects.
+
+use super::{MAX_OBJECT, RepositoryError, member};
+use crate::path::TreePath;
+use crate::tree::MAX_ENTRIES;
+use gix::ObjectId;
+use gix::objs::{CommitRef, TagRef, TreeRefIter};
+use std::path::{Path, PathBuf};
+
+/// A commit that was found, with its tree.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    path: PathBuf,
+    outside: Outside,
+    id: ObjectId,
+    tree: ObjectId,
+    seconds: i64,
+}
+
+/// What stands at one path of a commit's tree.
+pub(crate) struct Found<'a> {
+    pub(crate) kind: Kind,
+    /// The id, in the repository's own hash.
+    pub(crate) id: &'a [u8],
+    reader: &'a Reader,
+    oid: ObjectId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Dir,
+    File { executable: bool },
+    Link,
+    Submodule,
+}
+
+impl Found<'_> {
+    /// The bytes of a file or link.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, String> {
+        self.reader.object(self.oid, gix::objs::Kind::Blob)
+    }
+}
+
+/// Whether the repository may have parts elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outside {
+    /// A checkout of one's own may be one of several that share their objects.
+    Allowed,
+    Refused,
+}
+
+impl Commit {
+    /// The commit that is checked out.
+    pub fn head(checkout: &Path) -> Result<Commit, RepositoryError> {
+        Commit::new(checkout, "HEAD", Outside::Allowed)
+    }
+
+    /// A commit by its id, the beginning of its id, or the name of a branch or tag.
+    pub fn find(path: &Path, revision: &str) -> Result<Commit, RepositoryError> {
+        Commit::new(path, revision, Outside::Refused)
+    }
+
+    fn new(path: &Path, revision: &str, outside: Outside) -> Result<Commit, RepositoryError> {
+        let none =
+            |why: String| RepositoryError::Revision { path: path.to_owned(), revision: revision.to_owned(), why };
+        let reader = Reader::open(path, outside)?;
+        let mut id = reader.resolve(revision).map_err(none)?;
+        // A tag may be of a tag; not for ever.
+        for _ in 0..16 {
+            let (kind, data) = reader.any(id).map_err(none)?;
+            let hash = id.kind();
+            match kind {
+                gix::objs::Kind::Commit => {
+                    let commit = CommitRef::from_bytes(&data, hash).map_err(|err| none(err.to_string()))?;
+                    let committer = commit.committer().map_err(|err| none(err.to_string()))?;
+                    let seconds = committer.time().map_err(|err| none(err.to_string()))?.seconds;
+                    return Ok(Commit { path: path.to_owned(), outside, id, tree: commit.tree(), seconds });
+                }
+                gix::objs::Kind::Tag => {
+                    id = TagRef::from_bytes(&data, hash).map_err(|err| none(err.to_string()))?.target();
+                }
+                kind => return Err(none(format!("it is a {kind}, not a commit"))),
+            }
+        }
+        Err(none("it is a tag of a tag of a tag …".to_owned()))
+    }
+
+    /// The repository.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its id, as hex.
+    pub fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Whether the repository names its objects by SHA-256.
+    pub fn is_sha256(&self) -> bool {
+        self.id.as_bytes().len() == 32
+    }
+
+    /// Committer time, in seconds since 1970.
+    pub fn time(&self) -> Result<u64, RepositoryError> {
+        u64::try_from(self.seconds).map_err(|_| RepositoryError::Time(self.path.clone()))
+    }
+
+    /// Gives each entry of the commit's tree to `visit`, directories before what is in them; a directory for which it says false is not
+    /// entered.
+    pub(crate) fn walk<E: From<RepositoryError>>(
+        &self,
+        visit: &mut dyn FnMut(TreePath, Found<'_>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let reader = Reader::open(&self.path, self.outside)?;
+        let commit = self.id();
+        let mut waiting: Vec<(Option<TreePath>, ObjectId)> = vec![(None, self.tree)];
+        let mut seen = 0;
+        while let Some((above, tree)) = waiting.pop() {
+            let wrong = |at: &Option<TreePath>, why: String| match at {
+                Some(at) => member(&self.path, &commit, at, why),
+                None => RepositoryError::Revision { path: self.path.clone(), revision: commit.clone(), why },
+            };
+            let data = reader.object(tree, gix::objs::Kind::Tree).map_err(|why| wrong(&above, why))?;
+            if data.is_empty() && above.is_some() {
+                return Err(wrong(&above, "it is an empty directory, which git does not write".into()).into());
+            }
+            for entry in TreeRefIter::from_bytes(&data, tree.kind()) {
+                let entry = entry.map_err(|err| wrong(&above, format!("its directory is damaged: {err}")))?;
+                seen += 1;
+                if seen > MAX_ENTRIES {
+                    return Err(wrong(&above, format!("the tree has more than {MAX_ENTRIES} entries")).into());
+                }
+                let at = match &above {
+                    Some(above) => above.join(entry.filename),
+                    None => TreePath::from_bytes(entry.filename),
+                };
+                let name = String::from_utf8_lossy(entry.filename);
+                let at = at.map_err(|err| wrong(&above, format!("the name {name:?}: {err}")))?;
+                let kind = match entry.mode.value() {
+                    0o040_000 => Kind::Dir,
+                    // The last two are of old versions of git.
+                    0o100_644 | 0o100_664 | 0o100_600 => Kind::File { executable: false },
+                    0o100_755 => Kind::File { executable: true },
+                    0o120_000 => Kind::Link,
+                    0o160_000 => Kind::Submodule,
+                    mode => return Err(member(&self.path, &commit, &at, format!("its mode is {mode:o}")).into()),
+                };
+                let oid = entry.oid.to_owned();
+                let enter = visit(at.clone(), Found { kind, id: oid.as_bytes(), reader: &reader, oid })?;
+                if kind == Kind::Dir && enter {
+                    waiting.push((Some(at), oid));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of one file of the commit's tree; `None` when there is no such file.
+    pub fn file(&self, path: &TreePath) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let mut bytes = None;
+        self.walk::<RepositoryError>(&mut |at, found| {
+            if at == *path && matches!(found.kind, Kind::File { .. }) {
+                bytes = Some(found.bytes().map_err(|why| member(&self.path, &self.id(), &at, why))?);
+            }
+            let below = path.as_bytes().strip_prefix(at.as_bytes());
+            Ok(below.is_some_and(|rest| rest.starts_with(b"/")))
+        })?;
+        Ok(bytes)
+    }
+}
+
+pub(super) struct Reader {
+    repo: gix::Repository,
+}
+
+impl Reader {
+    fn open(path: &Path, outside: Outside) -> Result<Reader, RepositoryError> {
+        let unreadable = |why: String| RepositoryError::Unreadable { path: path.to_owned(), why };
+        if outside == Outside::Refused {
+            contained(path)?;
+        }
+        let options = gix::open::Options::isolated()
+            // Nothing that it says is done; and its format must be read whoever owns it.
+            .with(gix::sec::Trust::Full)
+            .config_overrides([
+                format!("gitoxide.objects.allocLimit={MAX_OBJECT}"),
+                "gitoxide.objects.noReplace=true".to_owned(),
+                "core.useReplaceRefs=false".to_owned(),
+            ]);
+        let mut repo = gix::open_opts(path, options).map_err(|err| unreadable(err.to_string()))?;
+        repo.objects.ignore_replacements = true;
+        repo.object_cache_size(None);
+        if outside == Outside::Refused && path_of(repo.common_dir()) != path_of(repo.git_dir()) {
+            let why = "its objects are in another directory".to_owned();
+            return Err(RepositoryError::Outside { path: path.to_owned(), why });
+        }
+        Ok(Reader { repo })
+    }
+
+    fn resolve(&self, revision: &str) -> Result<ObjectId, String> {
+        let hash = self.repo.object_hash();
+        let is_hex = revision.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_hex && revision.len() == hash.len_in_hex() {
+            return ObjectId::from_hex(revision.to_ascii_lowercase().as_bytes()).map_err(|err| err.to_string());
+        }
+        let found = self.repo.try_find_reference(revision).map_err(|err| err.to_string())?;
+        if let Some(mut reference) = found {
+            let id = reference.follow_to_object();
+            return id
+                .map(gix::Id::detach)
+                .map_err(|_| "there is no commit yet, or the reference is broken".to_owned());
+        }
+        if is_hex && (7..hash.len_in_hex()).contains(&revision.len()) {
+            // Of the length that this repository's ids have.
+            let padded = format!("{:0<width$}", revision.to_ascii_lowercase(), width = hash.len_in_hex());
+            let id = ObjectId::from_hex(padded.as_bytes()).map_err(|err| err.to_string())?;
+            let prefix = gix::hash::Prefix::new(&id, revision.len()).map_err(|err| err.to_string())?;
+            return match self.repo.objects.lookup_prefix(prefix, None).map_err(|err| err.to_string())? {
+                Some(Ok(id)) => Ok(id),
+                Some(Err(())) => Err("more than one object begins so".to_owned()),
+                None => Err("there is no such commit".to_owned()),
+            };
+        }
+        Err("there is no such branch, tag or commit".to_owned())
+    }
+
+    /// An object whose hash is its id.
+    fn any(&self, id: ObjectId) -> Result<(gix::objs::Kind, Vec<u8>), String> {
+        let unread = |err: &dyn std::fmt::Display| format!("the object {id} cannot be read: {err}");
+        let header = self.repo.try_find_header(id).map_err(|err| unread(&err))?;
+        let header = header.ok_or_else(|| format!("the object {id} is missing"))?;
+        if header.size() > MAX_OBJECT {
+            return Err(format!("the object {id} is larger than {MAX_OBJECT} bytes"));
+        }
+        let object = self.repo.find_object(id).map_err(|err| unread(&err))?;
+        let (kind, data) = (object.kind, object.detach().data);
+        let hashed =
+            gix::objs::compute_hash(id.kind(), kind, &data).map_err(|err| format!("the object {id}: {err}"))?;
+        if hashed != id {
+            return Err(format!("the object {id} is damaged: it hashes to {hashed}"));
+        }
+        Ok((kind, data))
+    }
+
+    fn object(&self, id: ObjectId, wanted: gix::objs::Kind) -> Result<Vec<u8>, String> {
+        match self.any(id)? {
+            (kind, data) if kind == wanted => Ok(data),
+            (kind, _) => Err(format!("the object {id} is a {kind}, not a {wanted}")),
+        }
+    }
+}
+
+fn path_of(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
+/// Most files of a repository that are looked at before it is opened.
+const MAX_FILES: usize = 10_000_000;
+/// Longest of the files that are read as a whole.
+const MAX_TEXT: u64 = 256 << 20;
+
+/// Whether all that would be read is below `path`, and files and directories only: gix would follow links and wait for FIFOs.
+fn contained(path: &Path) -> Result<(), RepositoryError> {
+    let outside = |why: String| RepositoryError::Outside { path: path.to_owned(), why };
+    let fail = |at: &Path, err: std::io::Error| RepositoryError::Unreadable {
+        path: path.to_owned(),
+        why: format!("{}: {err}", at.display()),
+    };
+    let inner = path.join(".git");
+    let dir = match inner.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => inner,
+        Ok(_) => return Err(outside(".git is not a directory: give the repository that it leads to".to_owned())),
+        Err(_) => path.to_owned(),
+    };
+    for (name, what) in [
+        ("objects/info/alternates", "it borrows objects from another repository (objects/info/alternates)"),
+        ("objects/info/http-alternates", "it borrows objects from another repository (objects/info/http-alternates)"),
+        ("commondir", "it is a part of another repository (commondir)"),
+    ] {
+        if dir.join(name).symlink_metadata().is_ok() {
+            return Err(outside(what.to_owned()));
+        }
+    }
+    let mut waiting: Vec<PathBuf> = Vec::new();
+    for name in ["HEAD", "config", "config.worktree", "packed-refs", "shallow", "objects", "refs"] {
+        if dir.join(name).symlink_metadata().is_ok() {
+            waiting.push(dir.join(name));
+        }
+    }
+    let mut seen = 0;
+    while let Some(at) = waiting.pop() {
+        let meta = at.symlink_metadata().map_err(|err| fail(&at, err))?;
+        seen += 1;
+        if seen > MAX_FILES {
+            return Err(outside(format!("it has more than {MAX_FILES} files")));
+        }
+        if meta.is_dir() {
+            for item in std::fs::read_dir(&at).map_err(|err| fail(&at, err))? {
+                waiting.push(item.map_err(|err| fail(&at, err))?.path());
+            }
+        } else if !meta.is_file() {
+            return Err(outside(format!("{} is a link or device", at.display())));
+        } else if meta.len() > MAX_TEXT && !at.starts_with(dir.join("objects")) {
+            return Err(outside(format!("{} is longer than {MAX_TEXT} bytes", at.display())));
+        }
+    }
+    Ok(())
+}
