@@ -133,14 +133,14 @@ enum Says {
     Provenance {
         release: ReleaseDocument,
         build_order: OrderDigest,
-        source: SourceDocument,
+        source: Box<SourceDocument>,
         recipe: String,
         builder: String,
         observation: Observation,
         controls: BTreeMap<String, Control>,
         environment: Option<TreeDigest>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        claimed: Option<ClaimedEntry>,
+        claimed: Option<Box<ClaimedEntry>>,
         outputs: TreeDigest,
         subjects: Vec<SubjectEntry>,
     },
@@ -392,18 +392,20 @@ impl Says {
         Says::Provenance {
             release: ReleaseDocument::of(&provenance.order.release),
             build_order,
-            source: SourceDocument::of(&provenance.order.source),
+            source: Box::new(SourceDocument::of(&provenance.order.source)),
             recipe: provenance.order.recipe,
             builder: provenance.builder,
             observation: provenance.observation,
             controls: provenance.controls,
             environment: provenance.environment,
-            claimed: provenance.claimed.map(|claimed| ClaimedEntry {
-                statement: claimed.statement,
-                builder: claimed.builder,
-                observation: claimed.observation,
-                controls: claimed.controls,
-                environment: claimed.environment,
+            claimed: provenance.claimed.map(|claimed| {
+                Box::new(ClaimedEntry {
+                    statement: claimed.statement,
+                    builder: claimed.builder,
+                    observation: claimed.observation,
+                    controls: claimed.controls,
+                    environment: claimed.environment,
+                })
             }),
             outputs: provenance.outputs,
             subjects: subjects(provenance.subjects),

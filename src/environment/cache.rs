@@ -78,7 +78,7 @@ impl Memory {
     /// How many files the cache knew; and the new cache, unless it would be the old one.
     pub fn finish(self) -> (u64, Option<Vec<u8>>) {
         let mut new = self.new.into_inner().unwrap_or_else(PoisonError::into_inner);
-        new.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        new.sort_unstable_by_key(key);
         // The names of a hard link.
         new.dedup_by_key(|record| key(record));
         new.truncate(MAX_RECORDS);
