@@ -31,8 +31,9 @@ pub fn run(args: &Args, program: Command) -> Result<Exit, Failure> {
     let mut text = script(args.shell, program)?;
     match args.shell {
         For::Bash => text.push_str(BASH),
-        // With no action for what is no path, zsh offers the files of the next argument.
-        For::Zsh => text = text.replace(":' \\\n", ": ' \\\n"),
+        // clap says that after the first of several files there are no more flags, and gives what is no path no action, which in zsh
+        // is not the same as none.
+        For::Zsh => text = text.replace("'*::", "'*:").replace(":' \\\n", ": ' \\\n"),
         For::Fish => {}
     }
     ui::data(&text);
