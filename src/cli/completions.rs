@@ -34,7 +34,7 @@ pub fn run(args: &Args, program: Command) -> Result<Exit, Failure> {
         // clap says that after the first of several files there are no more flags, and gives what is no path no action, which in zsh
         // is not the same as none.
         For::Zsh => text = text.replace("'*::", "'*:").replace(":' \\\n", ": ' \\\n"),
-        For::Fish => {}
+        For::Fish => text.push_str(FISH),
     }
     ui::data(&text);
     Ok(Exit::Yes)
@@ -70,6 +70,12 @@ fn hinted(command: Command) -> Command {
     });
     command.mut_subcommands(hinted)
 }
+
+/// clap's script says nothing of the values of arguments without a flag.
+const FISH: &str = r#"
+complete -c countersign -n "__fish_countersign_using_subcommand completions" -f -a "bash zsh fish"
+complete -c countersign -n "__fish_countersign_using_subcommand man" -f
+"#;
 
 /// clap's function offers flags where a file is wanted, and then bash completes no file.
 const BASH: &str = r#"
