@@ -298,9 +298,7 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         Some(recipe) => recipe.clone(),
         None if path.is_file() => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
-                .hint(
-                    "--recipe F names one; without it countersign.toml is looked for in a source that is a directory",
-                ));
+                .hint("name it with --recipe F; in a directory it would be countersign.toml"));
         }
         None => path.join(recipe::FILE_NAME),
     };

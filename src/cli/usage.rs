@@ -30,8 +30,7 @@ pub fn not_parsed(mut err: clap::Error, program: &Command) -> Result<Exit, Failu
 /// The help of the command that was meant, as far as its words are commands.
 fn where_to_look(program: &Command, words: &[String]) -> String {
     let (mut command, mut name) = (program, program.get_name().to_owned());
-    while let Some(next) = words.iter().nth(name.split(' ').count() - 1).and_then(|word| command.find_subcommand(word))
-    {
+    while let Some(next) = words.get(name.split(' ').count() - 1).and_then(|word| command.find_subcommand(word)) {
         command = next;
         name = format!("{name} {}", next.get_name());
     }
