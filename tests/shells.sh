@@ -27,6 +27,7 @@ attest --key av → avendor.pub / adir
 verify x --policy av → avendor.pub / --product
 build --out ad → adir / avendor
 key show av → avendor.pub / adir
+verify x --bund → --bundle / avendor.pub
 zzz → / verify digest
 digest --zzz → / --listing
 build --sandbox zzz → / auto none

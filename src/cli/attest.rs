@@ -329,9 +329,7 @@ fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         (None, Some(revision)) => checkout::recipe_and_source(&path, revision)?,
         (None, None) if path.is_file() => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
-                .hint(
-                    "--recipe F names one; without it countersign.toml is looked for in a source that is a directory",
-                ));
+                .hint("name it with --recipe F; in a directory it would be countersign.toml"));
         }
         (recipe, revision) => {
             checkout::needs_revision(&path, revision.as_deref())?;

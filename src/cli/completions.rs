@@ -31,9 +31,10 @@ pub fn run(args: &Args, program: Command) -> Result<Exit, Failure> {
     let mut text = script(args.shell, program)?;
     match args.shell {
         For::Bash => text.push_str(BASH),
-        // With no action for what is no path, zsh offers the files of the next argument.
-        For::Zsh => text = text.replace(":' \\\n", ": ' \\\n"),
-        For::Fish => {}
+        // clap says that after the first of several files there are no more flags, and gives what is no path no action, which in zsh
+        // is not the same as none.
+        For::Zsh => text = text.replace("'*::", "'*:").replace(":' \\\n", ": ' \\\n"),
+        For::Fish => text.push_str(FISH),
     }
     ui::data(&text);
     Ok(Exit::Yes)
@@ -69,6 +70,12 @@ fn hinted(command: Command) -> Command {
     });
     command.mut_subcommands(hinted)
 }
+
+/// clap's script says nothing of the values of arguments without a flag.
+const FISH: &str = r#"
+complete -c countersign -n "__fish_countersign_using_subcommand completions" -f -a "bash zsh fish"
+complete -c countersign -n "__fish_countersign_using_subcommand man" -f
+"#;
 
 /// clap's function offers flags where a file is wanted, and then bash completes no file.
 const BASH: &str = r#"

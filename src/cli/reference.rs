@@ -103,8 +103,7 @@ pub fn choose(
     });
     if let Some((_, order, ..)) = another {
         let what = if *order == first.1 { "that disagree about the outputs" } else { "of several build orders" };
-        let mut failure =
-            Failure::usage(format!("{shown} holds manifests {what}, and --manifest does not say which is meant"));
+        let mut failure = Failure::usage(format!("{shown} holds manifests {what}, and which is meant is not said"));
         if policy.is_none() {
             failure = failure.hint("--policy P leaves those that a vendor of yours signed");
         }

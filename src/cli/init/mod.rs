@@ -187,7 +187,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if !args.stdout {
         let path = ui::escape(&path.display().to_string());
         ui::say(&format!("wrote {path} for a {} project, as {file} shows", kind.word()));
-        ui::say("next: countersign build --out /tmp/try    # look at what comes out, then attest");
+        // As it must be typed where init was.
+        let source = match dir.as_os_str().to_str() {
+            Some(".") => String::new(),
+            _ => format!("--source {} ", ui::escape(&dir.display().to_string())),
+        };
+        ui::say(&format!("next: countersign build {source}--out /tmp/try    # look at what comes out, then attest"));
     }
     Ok(Exit::Yes)
 }
