@@ -25,7 +25,7 @@ impl From<SourceError> for Failure {
             SourceError::Scan(err) => err.into(),
             SourceError::Strip(_) => Failure::usage(err).hint("leave --strip out"),
             SourceError::Archive(ArchiveError::NotTar(_)) => {
-                Failure::new(Exit::CouldNotTell, err).hint("a source tree is a directory, or a tar or tar.gz archive")
+                Failure::new(Exit::CouldNotTell, err).hint("a source tree is a directory, or a tar (.gz, .xz, .zst) or zip archive")
             }
             SourceError::Archive(ArchiveError::Format { .. }) => {
                 Failure::new(Exit::CouldNotTell, err).hint("decompress it first, or unpack it and give the directory")
