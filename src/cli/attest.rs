@@ -192,7 +192,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
     if let Some(out) = &args.out {
         absent(out)?;
     }
-    free(&args.bundle, args.force)?;
+    places::bundle(&args.bundle, args.force)?;
     if args.outputs.is_none() {
         free(&log, args.force)?;
         free(&environment, args.force)?;

@@ -24,9 +24,8 @@ impl From<SourceError> for Failure {
         match err {
             SourceError::Scan(err) => err.into(),
             SourceError::Strip(_) => Failure::usage(err).hint("leave --strip out"),
-            SourceError::Archive(ArchiveError::NotTar(_)) => {
-                Failure::new(Exit::CouldNotTell, err).hint("a source tree is a directory, or a tar (.gz, .xz, .zst) or zip archive")
-            }
+            SourceError::Archive(ArchiveError::NotTar(_)) => Failure::new(Exit::CouldNotTell, err)
+                .hint("a source tree is a directory, or a tar (.gz, .xz, .zst) or zip archive"),
             SourceError::Archive(ArchiveError::Format { .. }) => {
                 Failure::new(Exit::CouldNotTell, err).hint("decompress it first, or unpack it and give the directory")
             }

@@ -1,7 +1,7 @@
 //! `countersign bundle merge`: one bundle of several.
 
 use super::exit::{Exit, Failure};
-use super::{policy, ui};
+use super::{places, policy, ui};
 use crate::bundle::MAX_BUNDLE;
 use crate::envelope::Envelope;
 use crate::fs::{self, Existing, FsError, Why};
@@ -49,6 +49,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             None => Failure::usage(format!("{out} is there already")).hint("--force replaces it"),
         });
     }
+    places::bundle(&args.out, true)?;
     let vendors: Option<Vec<PublicKey>> = match &args.policy {
         None => None,
         Some(path) => {

@@ -1,7 +1,8 @@
 //! Where files may be: keys, bundles and outputs are never inside the source, nor where the build could read them.
 
 use super::exit::{Exit, Failure};
-use crate::fs::{FsError, Why};
+use crate::bundle::{Bundle, MAX_BUNDLE};
+use crate::fs::{self, FsError, Why};
 use crate::source;
 use std::path::{Path, PathBuf};
 
@@ -124,6 +125,21 @@ pub fn free(path: &Path, force: bool) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{} is there already", path.display())).hint(
             "--force replaces the bundle, its log and its listing of the environment; keep what is published already",
         ));
+    }
+    Ok(())
+}
+
+/// A bundle that is written: with `--force` it replaces another bundle, but nothing else, least of all the key that was named.
+pub fn bundle(path: &Path, force: bool) -> Result<(), Failure> {
+    free(path, force)?;
+    let there = path.symlink_metadata();
+    if there.is_ok_and(|meta| meta.is_file()) {
+        let bytes = fs::read(path, MAX_BUNDLE)?;
+        let has_envelopes = Bundle::parse(&bytes).is_ok_and(|bundle| bundle.envelopes().next().is_some());
+        if !bytes.is_empty() && !has_envelopes {
+            let fact = format!("{} is no bundle, and --force replaces nothing else", path.display());
+            return Err(Failure::usage(fact).hint("name another file for the bundle, or remove this one"));
+        }
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    places::free(&args.bundle, args.force)?;
+    places::bundle(&args.bundle, args.force)?;
     for (what, path) in [("bundle", &args.bundle), ("key", &args.key), ("statement", &args.statement)] {
         rehash::not_in_outputs(what, path, &args.outputs)?;
     }
