@@ -166,7 +166,7 @@ fn descriptor(entry: &Central, input: &mut (impl BufRead + ?Sized), length: u64)
     let mut bytes = vec![0; length as usize];
     input.read_exact(&mut bytes)?;
     let mut rest = bytes.as_slice();
-    if length % 8 == 0 {
+    if length.is_multiple_of(8) {
         rest = rest.strip_prefix(b"PK\x07\x08").ok_or_else(wrong)?;
     }
     let (packed, size) = match rest.len() {

@@ -158,8 +158,8 @@ fn a_damaged_pack() {
     git(root, &["gc", "-q"]);
     let want = of_commit(root, "HEAD");
     let packs = root.join(".git/objects/pack");
-    let pack = std::fs::read_dir(packs).unwrap().map(|item| item.unwrap().path());
-    let pack = pack.filter(|path| path.extension().is_some_and(|end| end == "pack")).next().unwrap();
+    let mut pack = std::fs::read_dir(packs).unwrap().map(|item| item.unwrap().path());
+    let pack = pack.find(|path| path.extension().is_some_and(|end| end == "pack")).unwrap();
     let whole = std::fs::read(&pack).unwrap();
     std::fs::set_permissions(&pack, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut refused = 0;
