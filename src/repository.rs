@@ -10,6 +10,7 @@ mod dirty;
 #[cfg(feature = "git")]
 mod odb;
 
+#[cfg(feature = "git")]
 use crate::path::TreePath;
 use std::path::{Path, PathBuf};
 

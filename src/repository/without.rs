@@ -19,6 +19,8 @@ pub(crate) struct Found<'a> {
     never: &'a Infallible,
 }
 
+// Named where commits are read; made nowhere.
+#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Dir,

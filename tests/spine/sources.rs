@@ -145,7 +145,7 @@ fn every_kind_of_source_is_one_source() {
 
 #[test]
 fn a_dirty_checkout_is_signed_only_when_that_is_said() {
-    let project = Project::tiny();
+    let project = Project::tiny().set("source", "exclude = [\".git\", \"*.left\", \"input.old\"]");
     let src = project.path("src");
     git(&src, &["init", "-q"]);
     let refused = |bundle: &str, what: &str| {
@@ -176,13 +176,11 @@ fn a_dirty_checkout_is_signed_only_when_that_is_said() {
     assert_eq!(project.run(&args).ends(0).out, committed.out);
     assert_eq!(project.attest_to("again-clean", &[]).ends(0).out, committed.out);
     // What the recipe leaves out counts neither here nor there.
-    let recipe = project.text("src/countersign.toml");
-    project.put("src/countersign.toml", format!("{recipe}\n[source]\nexclude = [\".git\", \"*.o\", \"input.old\"]\n"));
     project.put("src/input.old", "x");
     git(&src, &["add", "-f", "."]);
     git(&src, &["commit", "-q", "-m", "y"]);
     std::fs::remove_file(project.path("src/input.old")).unwrap();
-    project.put("src/ignored.o", "x");
+    project.put("src/a.left", "x");
     project.attest_to("excluded", &[]).ends(0);
 }
 
