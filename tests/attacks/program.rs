@@ -109,6 +109,14 @@ fn configuration_in_the_source_runs_nothing() {
         project.chmod(name, 0o755);
     }
     let path = |name: &str| project.path(name).display().to_string();
+    project.put("src/.gitattributes", "* filter=x diff=x\n");
+    let wrapper = path("wrapper");
+    project.put("src/.cargo/config.toml", format!("[build]\nrustc = {wrapper:?}\nrustc-wrapper = {wrapper:?}\n[target.x86_64-unknown-linux-gnu]\nlinker = {wrapper:?}\n"));
+    project.put("src/Cargo.toml", "[package]\nname = \"x\"\nversion = \"1.0.0\"\n");
+    project.put("src/Makefile", format!("$(shell : > {mark})\nall:\n"));
+    // Committed before git is told of the filter: what is checked out is what is committed.
+    git(&project, &["add", "."]);
+    git(&project, &["commit", "-q", "-m", "configuration"]);
     let config = format!(
         "{}\n[core]\n\tfsmonitor = {}\n\thooksPath = {}\n\tpager = {}\n\tsshCommand = {}\n[filter \"x\"]\n\tclean = {}\n\tsmudge = {}\n\trequired = true\n\
          [diff]\n\texternal = {}\n[gpg]\n\tprogram = {}\n[credential]\n\thelper = {}\n[include]\n\tpath = {}\n",
@@ -125,11 +133,6 @@ fn configuration_in_the_source_runs_nothing() {
         path("hook"),
     );
     project.put("src/.git/config", config);
-    project.put("src/.gitattributes", "* filter=x diff=x\n");
-    let wrapper = path("wrapper");
-    project.put("src/.cargo/config.toml", format!("[build]\nrustc = {wrapper:?}\nrustc-wrapper = {wrapper:?}\n[target.x86_64-unknown-linux-gnu]\nlinker = {wrapper:?}\n"));
-    project.put("src/Cargo.toml", "[package]\nname = \"x\"\nversion = \"1.0.0\"\n");
-    project.put("src/Makefile", format!("$(shell : > {mark})\nall:\n"));
     let archive = Command::new("tar").args(["-czf", "src.tar.gz", "src"]).current_dir(project.path(".")).status();
     assert!(archive.unwrap().success());
     // From inside of it, where tools look for configuration.
