@@ -85,6 +85,9 @@ fn nothing_is_written_over() {
     std::fs::create_dir(project.path("out")).unwrap();
     refuses(&project, &["--bundle", "new.jsonl", "--out", "out"], 2, "cannot create out");
     assert_eq!(project.text(BUNDLE), "precious");
+    project.attest_to(BUNDLE, &["--force"]).fails(2, "is no bundle, and --force replaces nothing else");
+    std::fs::remove_file(project.path(BUNDLE)).unwrap();
+    project.attest_to(BUNDLE, &[]).ends(0);
     project.attest_to(BUNDLE, &["--force"]).ends(0);
     assert_eq!(project.kinds(), ["provenance", "run-record"]);
     project.run(&["build", "--source", "src", "--out", "out"]).fails(2, "cannot create out");

@@ -81,7 +81,7 @@ fn outputs_are_hashed_again() {
     std::fs::rename(project.path("kept"), project.path("out/run")).unwrap();
     refuses(&project, &["--outputs", "nowhere"], 7, "nowhere");
     refuses(&project, &["--bundle", "out/b.jsonl"], 2, "is inside the outputs");
-    refuses(&project, &["--bundle", "s", "--force"], 2, "would replace the statement");
+    refuses(&project, &["--bundle", "s", "--force"], 2, "is no bundle, and --force replaces nothing else");
     project.run(&["sign", "s", "--key", "vendor", "--bundle", BUNDLE]).fails(2, "--outputs");
     sign(&project, &[]).ends(0);
 }
