@@ -1,6 +1,6 @@
 //! `countersign init`: a commented recipe for the project found there.
 //!
-//! Which kind a project is of is decided by the files at its top alone, in the order of [`KINDS`]; `--kind` takes another. Nothing of the
+//! Which kind a project is of is decided by the files at its top alone, in the order of `KINDS`; `--kind` takes another. Nothing of the
 //! project is run. Each kind has a file of its own here; [`write`] makes the text of all.
 
 mod autotools;
