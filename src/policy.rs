@@ -256,6 +256,9 @@ impl Policy {
                 "`rebuilders = \"none\"` contradicts a threshold of organisations, jurisdictions or platforms".into()
             );
         }
+        if require.rebuilders.is_some() && require.observation.iter().all(|level| *level == Observation::NotObserved) {
+            return Err("`observation` names no level of a rebuild: what was not observed is none".into());
+        }
         let independent: Vec<&Signer> = self.signers.iter().filter(|s| self.independent(s)).collect();
         let short = self.rebuilders_short_of(&independent);
         if !short.is_empty() {
@@ -321,7 +324,7 @@ impl Policy {
             warnings.push("a single rebuilder's dissent does not refuse".to_owned());
         }
         if require.observation.contains(&Observation::NotObserved) {
-            warnings.push("outputs count that their signer did not see being built".to_owned());
+            warnings.push("outputs count that their vendor did not see being built".to_owned());
         }
         if require.approvals.is_none() && self.signers.iter().any(|signer| signer.role == Role::Approver) {
             warnings.push("approvals are shown and change nothing: `approvals` is not required".to_owned());

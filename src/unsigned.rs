@@ -26,8 +26,6 @@ pub struct Unsigned {
     pub provenance: Provenance,
     /// Its payload digest.
     pub payload: PayloadDigest,
-    /// What was volatile about the run; its manifest is that payload.
-    pub record: RunRecord,
     /// The listing of the source.
     pub source: String,
     /// The listing of the outputs.
@@ -131,7 +129,7 @@ impl Unsigned {
         if encode(&provenance, &record, &source, &outputs) != bytes {
             return Err(UnsignedError::Form);
         }
-        Ok(Unsigned { provenance, payload, record, source, outputs, expected })
+        Ok(Unsigned { provenance, payload, source, outputs, expected })
     }
 }
 

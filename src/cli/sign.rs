@@ -89,7 +89,6 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let payload = statement::payload_digest(&encoded);
     let lines = [
         key.sign_envelope(encoded).to_line(),
-        key.sign_envelope(unsigned.record.encode()).to_line(),
         Blob::listing(&unsigned.source).to_line(),
         Blob::listing(&unsigned.outputs).to_line(),
     ];

@@ -107,6 +107,15 @@ fn words(text: &str) -> String {
 }
 
 #[test]
+fn a_level_of_rebuilds_where_rebuilds_are_asked_for() {
+    let with = |rebuilders: &str, levels: &str| policy(&format!("rebuilders = {rebuilders}\nobservation = [{levels}]"));
+    let why = Policy::parse(&with("1", "\"not-observed\"")).unwrap_err().why;
+    assert!(why.contains("no level of a rebuild"), "{why}");
+    Policy::parse(&with("1", "\"not-observed\", \"observed\"")).unwrap();
+    Policy::parse(&with("\"none\"", "\"not-observed\"")).unwrap();
+}
+
+#[test]
 fn explained_with_warnings() {
     let text = policy("rebuilders = \"none\"\nobservation = [\"isolated\", \"not-observed\"]\nvetoes = 2");
     let says = words(&text);

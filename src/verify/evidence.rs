@@ -7,7 +7,7 @@ use crate::digest::{OrderDigest, PayloadDigest};
 use crate::envelope::{self, Budget, Envelope, Signers};
 use crate::policy::{Policy, Role};
 use crate::signature::PublicKey;
-use crate::statement::{Approval, Provenance, Statement, Verdict};
+use crate::statement::{Approval, Observation, Provenance, Statement, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What signers of the policy said.
@@ -42,6 +42,10 @@ impl Said<Provenance> {
                 "{} signed for the builder {}, which is not one of its builders",
                 signer.name, self.what.builder
             ));
+        }
+        // Whatever the policy accepts of a vendor: who did not build did not build again.
+        if signer.role == Role::Rebuilder && self.what.observation == Observation::NotObserved {
+            return Err(format!("what {} signed was not built by it, and is no rebuild", signer.name));
         }
         if !policy.require().observation.contains(&self.what.observation) {
             return Err(format!(

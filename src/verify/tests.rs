@@ -42,6 +42,11 @@ fn built(seed: u8) -> Provenance {
     Provenance { builder: builder(seed), ..sample() }
 }
 
+fn not_observed(seed: u8) -> Provenance {
+    let (controls, variables) = Default::default();
+    Provenance { observation: Observation::NotObserved, controls, variables, environment: None, ..built(seed) }
+}
+
 fn line(provenance: &Provenance, seed: u8) -> Vec<u8> {
     sign(provenance.encode(), seed)
 }

@@ -92,7 +92,16 @@ def roles_releases_files():
     for level in ("observed", "not-observed"):
         lines = [line(key, provenance(key, level=level)) for key in (VENDOR, REB1)]
         case(f"roles/level-{level}", f"the vendor's build was {level}", 3, 6, [lines[0], REBUILD])
-        case(f"roles/good-level-{level}", f"nothing: the policy accepts {level}", 0, None, lines, policy(*SIGNERS, observation=[level]))
+        levels = ["isolated", level]
+        case(f"roles/good-level-{level}", f"nothing: the policy accepts {level}", 0, None, [lines[0], REBUILD], policy(*SIGNERS, observation=levels))
+        case(f"roles/rebuild-{level}-refused", f"the rebuild was {level}", 8, 10, [GOOD, lines[1]])
+        exit_code = 0 if level == "observed" else 8
+        case(f"roles/rebuild-{level}", f"the rebuild was {level}, and the policy accepts that of a vendor", exit_code, 10 if exit_code else None,
+             [GOOD, lines[1]], policy(*SIGNERS, observation=levels))
+    bad = policy(*SIGNERS, observation=["not-observed"])
+    case("roles/no-level-of-rebuilds", "the only level that the policy accepts is none of a rebuild", 2, 2, [GOOD, REBUILD], bad)
+    alone = policy(SIGNERS[0], observation=["not-observed"], rebuilders="none")
+    case("roles/good-not-observed-alone", "nothing: not observed, and no rebuild is asked for", 0, None, [line(VENDOR, provenance(level="not-observed"))], alone)
     case("release/product", "another product is demanded", 3, 7, [GOOD], ALONE, product="tool", version="1.0")
     case("release/version", "another version is demanded", 3, 7, [GOOD], ALONE, product="app", version="1.1")
     case("release/version-prefix", "a version of which the demanded one is a part", 3, 7, [GOOD], ALONE, version="1")

@@ -83,6 +83,8 @@ class Policy:
         self.approvals = _count(require["approvals"]) if "approvals" in require else 0
         if "vetoes" in require and self.vetoes > sum(signer.rebuilder for signer in self.signers):
             raise Refused("policy", "more vetoes than rebuilders")
+        if require["rebuilders"] != "none" and set(self.levels) == {"not-observed"}:
+            raise Refused("policy", "no level of a rebuild")
         if require["rebuilders"] == "none" and self.attributes:
             raise Refused("policy", "a threshold of attributes, and no rebuilders")
 
@@ -259,7 +261,7 @@ def _one_release(order, vendors, statements, policy, files, options):
             raise Failed(8, NO, f"{path} is not what was signed")
     rebuilds = [(signer, each) for signer, each in statements
                 if policy.counts(signer) and each["type"] == PROVENANCE and each["builder"] in signer.builders
-                and each["level"] in policy.levels and each["order"] == order]
+                and each["level"] in policy.levels and each["level"] != "not-observed" and each["order"] == order]
     approvals = [(signer, each) for signer, each in statements if signer.approver and each["type"] == APPROVAL]
     missing = [f"{path}: {lacks}" for path, file in files if (lacks := _lacking(file, vendors, rebuilds, approvals, policy, options.subject))]
     dissent = [path for path, file in files if len(_dissent(file, vendors, statements, options.subject)) >= policy.vetoes]

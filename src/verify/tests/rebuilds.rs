@@ -15,6 +15,7 @@ fn step_9_what_counts_as_a_rebuild() {
         ("by the vendor", line(&built(R1), VENDOR)),
         ("another release", line(&release("1.1", R1), R1)),
         ("not isolated", line(&Provenance { observation: Observation::Observed, ..built(R1) }, R1)),
+        ("not observed", line(&not_observed(R1), R1)),
         ("other bytes", line(&Provenance { subjects: vec![subject("out/hello", b"x")], ..built(R1) }, R1)),
         ("another name", line(&Provenance { subjects: vec![subject("out/b", HELLO)], ..built(R1) }, R1)),
         (
@@ -29,6 +30,15 @@ fn step_9_what_counts_as_a_rebuild() {
         assert!(report.reason.contains(short), "{what}");
         ask(vec![own(VENDOR), twin, own(R1)], require).yes();
     }
+    // Levels that are accepted of a vendor: who did not build did not build again.
+    let levels = |levels: &str| format!("{require}\nobservation = [\"isolated\", {levels}]");
+    let twin = line(&not_observed(R1), R1);
+    ask(vec![own(VENDOR), twin.clone()], &levels("\"not-observed\"")).says("Pending", 10, short);
+    ask(vec![own(VENDOR), twin.clone(), own(R1)], &levels("\"not-observed\"")).yes();
+    ask(vec![line(&not_observed(VENDOR), VENDOR), twin], &levels("\"not-observed\"")).says("Pending", 10, short);
+    ask(vec![line(&not_observed(VENDOR), VENDOR), own(R1)], &levels("\"not-observed\"")).yes();
+    let seen = line(&Provenance { observation: Observation::Observed, ..built(R1) }, R1);
+    ask(vec![own(VENDOR), seen], &levels("\"observed\"")).yes();
     let mut other_recipe = built(R1);
     other_recipe.order.recipe += "# changed\n";
     let mut other_lock = built(R1);
