@@ -11,7 +11,7 @@ use crate::sandbox::{self, Ran, SandboxError};
 use crate::scan::ScanError;
 pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
-use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment};
+use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment, SourceIds};
 use crate::tree::{Node, Tree, TreeError};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -145,13 +145,16 @@ impl Plan {
     ) -> Result<Plan, BuildError> {
         i64::try_from(epoch).map_err(|_| BuildError::Epoch(epoch))?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let scanned = source.scan(Wanted::SOURCE, &|path, _| recipe.excludes(path), threads, None)?;
+        let scanned = source.scan(Wanted::GIT, &|path, _| recipe.excludes(path), threads, None)?;
         let tree = scanned.tree;
         let order = BuildOrder {
             source: SourceCommitment::Public {
                 listing: tree.digest(),
-                git_tree: Some(crate::git::tree_id(&tree)?),
-                swhid: Some(crate::git::swhid(&tree)?),
+                ids: SourceIds {
+                    git_tree: Some(crate::git::tree_id(&tree)?),
+                    git_tree_sha256: Some(crate::git::tree_id_sha256(&tree)?),
+                    swhid: Some(crate::git::swhid(&tree)?),
+                },
             },
             recipe: recipe.text.clone(),
             release,

@@ -158,9 +158,7 @@ pub struct Wanted {
 impl Wanted {
     /// SHA-256 and BLAKE3: a subject's digests.
     pub const SUBJECT: Wanted = Wanted { blake3: true, git_blob: false, git_blob_sha256: false };
-    /// SHA-256 and the git blob id: a source file's digests.
-    pub const SOURCE: Wanted = Wanted { blake3: false, git_blob: true, git_blob_sha256: false };
-    /// SHA-256 and the git blob id in both object formats.
+    /// SHA-256 and the git blob id in both object formats: a source file's digests.
     pub const GIT: Wanted = Wanted { blake3: false, git_blob: true, git_blob_sha256: true };
     /// Everything there is.
     pub const ALL: Wanted = Wanted { blake3: true, git_blob: true, git_blob_sha256: true };

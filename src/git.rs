@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn file(path: &[u8], bytes: &[u8]) -> Entry {
-        entry(path, Node::File { perm: 0o644, content: content(bytes, Wanted::SOURCE) })
+        entry(path, Node::File { perm: 0o644, content: content(bytes, Wanted::GIT) })
     }
 
     fn run(dir: &std::path::Path, args: &[&str]) -> String {
@@ -169,7 +169,7 @@ mod tests {
 
         let exclude = |path: &TreePath, _: bool| path.as_bytes() == b".git";
         let options = crate::scan::Options {
-            wanted: Wanted::SOURCE,
+            wanted: Wanted::GIT,
             exclude: &exclude,
             ..crate::scan::Options::new(TreeKind::Source)
         };

@@ -37,8 +37,7 @@ fn provenance(seed: u8) -> Provenance {
         order: BuildOrder {
             source: SourceCommitment::Public {
                 listing: TreeDigest::from_bytes([1; 32]),
-                git_tree: Some(digest::sha1(b"tree")),
-                swhid: None,
+                ids: SourceIds { git_tree: Some(digest::sha1(b"tree")), ..SourceIds::default() },
             },
             recipe: "name = \"hello\"\nversion = \"1.0\"\n[build]\nsteps = [[\"make\"]]\noutputs = [\"out\"]\nsource-date-epoch = 1\n\
                      [environment]\ndefault-roots = false\n"

@@ -10,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((strip, bytes)) = data.split_first() else { return };
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    if let Ok(scanned) = tree(file.path(), strip % 9, Wanted::SOURCE, &|_, _| false, 1 << 20, None) {
+    if let Ok(scanned) = tree(file.path(), strip % 9, Wanted::GIT, &|_, _| false, 1 << 20, None) {
         let text = scanned.tree.listing();
         assert_eq!(Listing::parse(&text).unwrap().to_string(), text);
     }

@@ -10,6 +10,7 @@ use crate::path::TreePath;
 use crate::repository;
 use crate::scan::{self, Listed, ScanError};
 use crate::source::{Source, SourceError};
+use crate::statement::SWHID;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -185,7 +186,6 @@ const SHOWN: usize = 20;
 const SCHEMA: &str = "urn:countersign:schema:digest:v1";
 
 /// What the identifier of a directory begins with.
-const SWHID: &str = "swh:1:dir:";
 /// Bytes of a listing that are held in memory; a longer one waits in a temporary file. It is not printed as it is made: after an error
 /// there would be a part of a listing that looks like one.
 const SPOOLED: usize = 4 << 20;

@@ -220,13 +220,12 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
 
 /// Ends with the files that differ when the source at hand is not the signed one.
 fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Option<&str>) -> Result<(), Failure> {
-    let SourceCommitment::Public { listing: want, git_tree: want_git, swhid: want_swhid } = signed.source;
-    let SourceCommitment::Public { listing: have, git_tree, swhid } = plan.order().source;
+    let SourceCommitment::Public { listing: want, ids: stated } = signed.source;
+    let SourceCommitment::Public { listing: have, ids } = plan.order().source;
     if want == have {
-        let lies = want_git.is_some() && want_git != git_tree || want_swhid.is_some() && want_swhid != swhid;
-        return match lies {
-            false => Ok(()),
-            true => Err(Failure::new(Exit::Broken, "the manifest names a git id that is not that of its own source")),
+        return match stated.common(ids) == stated {
+            true => Ok(()),
+            false => Err(Failure::new(Exit::Broken, "the manifest names a git id that is not that of its own source")),
         };
     }
     let fact = format!("{} is not the signed source: sha256:{have}, signed is sha256:{want}", args.source.display());

@@ -8,7 +8,7 @@ use crate::digest::{OrderDigest, Wanted};
 use crate::fs::{self, FsError, Why};
 use crate::path::TreePath;
 use crate::scan::{self, Options, ScanError};
-use crate::statement::{Release, SourceCommitment, Word};
+use crate::statement::{Release, SWHID, SourceCommitment, Word};
 use crate::tree::TreeKind;
 use crate::verify;
 use crate::verify::{
@@ -200,9 +200,10 @@ fn table(report: &Report) -> String {
             let _ = writeln!(text, "  approved by {}", ui::escape(&line));
         }
     }
-    if let Some(SourceCommitment::Public { listing, git_tree, swhid }) = &report.source {
-        let git = git_tree.map_or(String::new(), |id| format!(", git tree {id}"));
-        let swhid = swhid.map_or(String::new(), |id| format!(", swh:1:dir:{id}"));
+    if let Some(SourceCommitment::Public { listing, ids }) = &report.source {
+        // The third id is in the document: a line has an end.
+        let git = ids.git_tree.map_or(String::new(), |id| format!(", git tree {id}"));
+        let swhid = ids.swhid.map_or(String::new(), |id| format!(", {SWHID}{id}"));
         let _ = writeln!(text, "source: sha256:{listing}{git}{swhid}");
     }
     for opinion in &report.opinions {
@@ -273,6 +274,7 @@ pub(super) struct ReleaseDocument {
 pub(super) struct SourceDocument {
     listing: String,
     git_tree: Option<String>,
+    git_tree_sha256: Option<String>,
     swhid: Option<String>,
 }
 
@@ -296,16 +298,17 @@ impl SourceDocument {
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let git = self.git_tree.as_deref().map(|id| ("git tree", id));
-        git.into_iter().chain(self.swhid.as_deref().map(|id| ("swhid", id)))
+        let ids = [("git tree", &self.git_tree), ("git tree 256", &self.git_tree_sha256), ("swhid", &self.swhid)];
+        ids.into_iter().filter_map(|(name, id)| Some((name, id.as_deref()?)))
     }
 
     pub(super) fn of(source: &SourceCommitment) -> SourceDocument {
-        let SourceCommitment::Public { listing, git_tree, swhid } = source;
+        let SourceCommitment::Public { listing, ids } = source;
         SourceDocument {
             listing: listing.to_string(),
-            git_tree: git_tree.map(|id| id.to_string()),
-            swhid: swhid.map(|id| format!("swh:1:dir:{id}")),
+            git_tree: ids.git_tree.map(|id| id.to_string()),
+            git_tree_sha256: ids.git_tree_sha256.map(|id| id.to_string()),
+            swhid: ids.swhid.map(|id| format!("{SWHID}{id}")),
         }
     }
 }

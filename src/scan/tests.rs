@@ -173,10 +173,12 @@ fn a_file_that_grows_while_it_is_read() {
             }
         });
         ready.recv().unwrap();
-        let (one, all) = (file(path, Wanted::SUBJECT), scan(dir.path()));
+        // On a busy machine the writer may not get to write during one reading.
+        let one = (0..1000).any(|_| matches!(file(path, Wanted::SUBJECT), Err(ScanError::Changed(_))));
+        let all = (0..1000).any(|_| matches!(scan(dir.path()), Err(ScanError::Changed(_))));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(matches!(one, Err(ScanError::Changed(_))), "{one:?}");
-        assert!(matches!(all, Err(ScanError::Changed(_))), "{all:?}");
+        assert!(one, "a file");
+        assert!(all, "a tree");
     });
 }
 

@@ -12,7 +12,7 @@ pub mod run_record;
 pub mod verdict;
 
 pub use approval::Approval;
-pub use order::{BuildOrder, Release, SourceCommitment, Word};
+pub use order::{BuildOrder, Release, SWHID, SourceCommitment, SourceIds, Word};
 pub use provenance::{Claimed, Control, EnvironmentKind, Observation, Provenance};
 pub use run_record::{Host, Log, RunRecord, Tool};
 pub use verdict::{Artifact, ArtifactVerdict, SignerCheck, Supersedes, Verdict, VerdictKind};

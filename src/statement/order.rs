@@ -1,7 +1,7 @@
 //! The build order (docs/spec.md §6.2): what to build, without what came out.
 
 use super::{StatementError, prefixed};
-use crate::digest::{self, OrderDigest, PayloadDigest, Sha1, TreeDigest};
+use crate::digest::{self, OrderDigest, PayloadDigest, Sha1, Sha256, TreeDigest};
 use crate::lock::{Lock, Roots};
 use crate::recipe::{Epoch, Recipe};
 use serde::{Deserialize, Serialize};
@@ -29,12 +29,35 @@ pub enum SourceCommitment {
     Public {
         /// Digest of the listing: what decides.
         listing: TreeDigest,
-        /// What `git write-tree` gives; for people and other tools, decides nothing.
-        git_tree: Option<Sha1>,
-        /// The SWHID's hash; for people and other tools, decides nothing.
-        swhid: Option<Sha1>,
+        /// Its other names.
+        ids: SourceIds,
     },
 }
+
+/// What other tools call a source (docs/spec.md §2.2). Decides nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceIds {
+    /// What `git write-tree` gives.
+    pub git_tree: Option<Sha1>,
+    /// The same in a repository of object format `sha256`.
+    pub git_tree_sha256: Option<Sha256>,
+    /// The SWHID's hash.
+    pub swhid: Option<Sha1>,
+}
+
+impl SourceIds {
+    /// Those that both state, and state alike.
+    pub fn common(self, other: SourceIds) -> SourceIds {
+        SourceIds {
+            git_tree: self.git_tree.filter(|mine| other.git_tree == Some(*mine)),
+            git_tree_sha256: self.git_tree_sha256.filter(|mine| other.git_tree_sha256 == Some(*mine)),
+            swhid: self.swhid.filter(|mine| other.swhid == Some(*mine)),
+        }
+    }
+}
+
+/// What precedes the hash in the SWHID of a directory.
+pub const SWHID: &str = "swh:1:dir:";
 
 /// Which release this is (docs/spec.md §3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,8 +227,11 @@ pub(crate) mod tests {
         BuildOrder {
             source: SourceCommitment::Public {
                 listing: TreeDigest::from_bytes([1; 32]),
-                git_tree: Some(Sha1::from_bytes([2; 20])),
-                swhid: Some(Sha1::from_bytes([3; 20])),
+                ids: SourceIds {
+                    git_tree: Some(Sha1::from_bytes([2; 20])),
+                    git_tree_sha256: Some(Sha256::from_bytes([4; 32])),
+                    swhid: Some(Sha1::from_bytes([3; 20])),
+                },
             },
             recipe,
             release: Release {
@@ -249,8 +275,9 @@ pub(crate) mod tests {
         assert_eq!(other.digest().as_bytes(), digest::sha256(text.as_bytes()).as_bytes());
         // The public ids decide nothing.
         let before = order.digest();
-        let SourceCommitment::Public { git_tree, .. } = &mut order.source;
-        *git_tree = Some(Sha1::from_bytes([9; 20]));
+        let SourceCommitment::Public { ids, .. } = &mut order.source;
+        ids.git_tree = Some(Sha1::from_bytes([9; 20]));
+        ids.git_tree_sha256 = None;
         assert_eq!(order.digest(), before);
     }
 }

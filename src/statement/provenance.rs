@@ -1,6 +1,6 @@
 //! Provenance: who built what from which order (docs/spec.md §6.1). SLSA provenance v1, so that other tools can read it.
 
-use super::order::{BuildOrder, SourceCommitment, WireRelease};
+use super::order::{BuildOrder, SWHID, SourceCommitment, SourceIds, WireRelease};
 use super::{Digests, Only, StatementError, Subject, digests, read_digests};
 use crate::bundle::LISTING_MEDIA_TYPE;
 use crate::digest::{self, Content, OrderDigest, PayloadDigest, Sha1, Sha256, TreeDigest, Wanted};
@@ -98,12 +98,17 @@ impl Observation {
 impl Provenance {
     /// The payload. Equal values give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let SourceCommitment::Public { listing, git_tree, swhid } = self.order.source;
+        let SourceCommitment::Public { listing, ids } = self.order.source;
         let mut dependencies = Vec::new();
-        if git_tree.is_some() || swhid.is_some() {
+        if ids != SourceIds::default() {
+            let annotations = Annotations {
+                git_tree_sha256: ids.git_tree_sha256.map(|id| id.to_string()),
+                swhid: ids.swhid.map(|id| format!("{SWHID}{id}")),
+                ..Annotations::default()
+            };
             dependencies.push(Descriptor {
-                digest: git_tree.map(|id| [("gitTree".to_owned(), id.to_string())].into()),
-                annotations: swhid.map(|id| Annotations { swhid: Some(swhid_text(&id)), ..Annotations::default() }),
+                digest: ids.git_tree.map(|id| [("gitTree".to_owned(), id.to_string())].into()),
+                annotations: (ids.git_tree_sha256.is_some() || ids.swhid.is_some()).then_some(annotations),
                 ..Descriptor::named("source")
             });
         }
@@ -117,7 +122,7 @@ impl Provenance {
             annotations: Some(Annotations {
                 kind: Some(self.environment_kind),
                 vouched_by: Some(VouchedBy::Builder),
-                swhid: None,
+                ..Annotations::default()
             }),
             ..Descriptor::listing("environment", fingerprint)
         }));
@@ -204,11 +209,7 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
         Some(entry) => (Some(entry.read_listing("environment")?), read_environment_kind(entry)?),
     };
     let order = BuildOrder {
-        source: SourceCommitment::Public {
-            listing,
-            git_tree: source.map(read_git_tree).transpose()?.flatten(),
-            swhid: source.map(read_swhid).transpose()?.flatten(),
-        },
+        source: SourceCommitment::Public { listing, ids: source.map(read_ids).transpose()?.unwrap_or_default() },
         recipe: definition.external_parameters.recipe,
         release: definition.external_parameters.release.read()?,
         lock,
@@ -282,22 +283,19 @@ fn read_environment_kind(entry: &Descriptor) -> Result<EnvironmentKind, Statemen
     }
 }
 
-fn read_git_tree(entry: &Descriptor) -> Result<Option<Sha1>, StatementError> {
+fn read_ids(entry: &Descriptor) -> Result<SourceIds, StatementError> {
     let id = entry.digest.as_ref().and_then(|set| set.get("gitTree"));
-    let id = id.map(|hex| Sha1::from_any_case(hex)).transpose();
-    id.map_err(|err| StatementError::Entry("source", err.to_string()))
-}
-
-fn read_swhid(entry: &Descriptor) -> Result<Option<Sha1>, StatementError> {
-    let Some(text) = entry.annotations.as_ref().and_then(|annotations| annotations.swhid.as_ref()) else {
-        return Ok(None);
-    };
-    let id = text.strip_prefix("swh:1:dir:").and_then(|hex| hex.parse().ok());
-    id.map(Some).ok_or_else(|| StatementError::Value("swhid", text.clone(), "swh:1:dir:<40 hex digits>"))
-}
-
-fn swhid_text(id: &Sha1) -> String {
-    format!("swh:1:dir:{id}")
+    let git_tree = id.map(|hex| Sha1::from_any_case(hex)).transpose();
+    let git_tree = git_tree.map_err(|err| StatementError::Entry("source", err.to_string()))?;
+    let annotations = entry.annotations.as_ref();
+    let git_tree_sha256 = annotations.and_then(|annotations| annotations.git_tree_sha256.as_ref()).map(|hex| {
+        hex.parse().map_err(|_| StatementError::Value("gitTreeSha256", hex.clone(), "64 hex digits in lower case"))
+    });
+    let swhid = annotations.and_then(|annotations| annotations.swhid.as_ref()).map(|text| {
+        let id = text.strip_prefix(SWHID).and_then(|hex| hex.parse().ok());
+        id.ok_or_else(|| StatementError::Value("swhid", text.clone(), "swh:1:dir:<40 hex digits>"))
+    });
+    Ok(SourceIds { git_tree, git_tree_sha256: git_tree_sha256.transpose()?, swhid: swhid.transpose()? })
 }
 
 fn at_most_one<'a>(entries: &'a [Descriptor], name: &'static str) -> Result<Option<&'a Descriptor>, StatementError> {
@@ -423,6 +421,8 @@ struct Descriptor {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Annotations {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    git_tree_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<EnvironmentKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -118,7 +118,7 @@ impl Verified {
         self.order
     }
 
-    /// From what. The git tree and the SWHID are there where every rebuild that counts states them too.
+    /// From what. Its other ids are there where every rebuild that counts states them too.
     pub fn source(&self) -> SourceCommitment {
         self.source
     }

@@ -13,7 +13,7 @@ use crate::digest::{self, TreeDigest, Wanted};
 use crate::envelope::Envelope;
 use crate::signature::PublicKey;
 use crate::statement::provenance::tests::{recipe, sample, subject, word};
-use crate::statement::{Artifact, ArtifactVerdict, Observation, Verdict, VerdictKind};
+use crate::statement::{Artifact, ArtifactVerdict, Observation, SourceIds, Verdict, VerdictKind};
 use ed25519_dalek::{Signer as _, SigningKey};
 
 const HELLO: &[u8] = b"hello";

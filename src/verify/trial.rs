@@ -7,7 +7,7 @@ use crate::bundle::Bundle;
 use crate::digest::{PayloadDigest, Sha256, TreeDigest};
 use crate::path::TreePath;
 use crate::policy::{self, Policy, Role, Signer};
-use crate::statement::{Provenance, SourceCommitment, Subject};
+use crate::statement::{Provenance, SourceCommitment, SourceIds, Subject};
 use crate::tree::{Line, Listing, Node, Tree};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -324,14 +324,13 @@ impl<'e> Court<'_, 'e> {
     /// The source, with the ids that nothing rests on only where the vendor and every rebuild that counts state the same: they are not in
     /// the build order, so that nobody else has confirmed a vendor's.
     fn source(&self, first: &Claim<'e>, counts: &[Count<'e>]) -> SourceCommitment {
-        let SourceCommitment::Public { listing, mut git_tree, mut swhid } = first.said.what.order.source;
+        let SourceCommitment::Public { listing, mut ids } = first.said.what.order.source;
         let rebuilt = counts.iter().all(|count| !count.rebuilds.is_empty());
         for said in counts.iter().flat_map(|count| count.vendors.values().chain(count.rebuilds.values())) {
-            let SourceCommitment::Public { git_tree: tree, swhid: id, .. } = said.what.order.source;
-            git_tree = git_tree.filter(|mine| tree == Some(*mine));
-            swhid = swhid.filter(|mine| id == Some(*mine));
+            let SourceCommitment::Public { ids: theirs, .. } = said.what.order.source;
+            ids = ids.common(theirs);
         }
-        SourceCommitment::Public { listing, git_tree: git_tree.filter(|_| rebuilt), swhid: swhid.filter(|_| rebuilt) }
+        SourceCommitment::Public { listing, ids: if rebuilt { ids } else { SourceIds::default() } }
     }
 
     /// In words, how an item is not what was signed.

@@ -130,8 +130,7 @@ fn provenance(by: &SigningKey) -> Provenance {
         order: BuildOrder {
             source: SourceCommitment::Public {
                 listing: TreeDigest::from_bytes([1; 32]),
-                git_tree: Some(digest::sha1(b"tree")),
-                swhid: None,
+                ids: SourceIds { git_tree: Some(digest::sha1(b"tree")), ..SourceIds::default() },
             },
             recipe: "name = \"hello\"\nversion = \"1.0\"\n[build]\nsteps = [[\"make\"]]\noutputs = [\"out\"]\nsource-date-epoch = 1\n\
                      [environment]\ndefault-roots = false\n"
@@ -291,9 +290,9 @@ pub fn second_subject(tries: &mut Tries) {
 /// N28: two sources with one git tree, which SHA-1 does not rule out and which empty directories make easy.
 pub fn git_tree_is_no_alternative(tries: &mut Tries) {
     let mut other = provenance(&tries.rebuilder);
-    let SourceCommitment::Public { git_tree, .. } = other.order.source;
-    assert!(git_tree.is_some());
-    other.order.source = SourceCommitment::Public { listing: TreeDigest::from_bytes([9; 32]), git_tree, swhid: None };
+    let SourceCommitment::Public { ids, .. } = other.order.source;
+    assert!(ids.git_tree.is_some());
+    other.order.source = SourceCommitment::Public { listing: TreeDigest::from_bytes([9; 32]), ids };
     let (good, rebuild) = (tries.vendors(), tries.rebuild());
     let other = sign(&tries.rebuilder, other.encode());
     tries.bad(&[good.clone(), other]);

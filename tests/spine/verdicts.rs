@@ -125,8 +125,7 @@ fn a_rebuild_that_fails_is_inconclusive() {
         provenance.order.recipe = fails.clone();
         provenance.order.source = countersign::statement::SourceCommitment::Public {
             listing: countersign::digest::TreeDigest::from_bytes(*digest::sha256(listing.as_bytes()).as_bytes()),
-            git_tree: None,
-            swhid: None,
+            ids: Default::default(),
         };
     });
     let said =

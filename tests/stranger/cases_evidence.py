@@ -316,6 +316,10 @@ def statements():
     full_set = annotated(V)
     good("annotated", "all that is written and not demanded", full_set)
     full_list = full_set["predicate"]["buildDefinition"]["resolvedDependencies"]
+    for name, value in {"gitTree": "0" * 39, "gitTreeSha256": "0" * 40, "swhid": "swh:1:rev:" + "0" * 40, "gitTreeSha256-case": "A" * 64}.items():
+        where = "digest" if name == "gitTree" else "annotations"
+        bad(f"source-{name.lower()}", f"an id of the source that is none: {name}",
+            definition + "resolvedDependencies", [full_list[0] | {where: {name.removesuffix("-case"): value}}, *full_list[1:]])
     bad("source-twice", "source twice", definition + "resolvedDependencies", [*full_list, full_list[0]])
     good("other-dependency", "a dependency of another name",
          changed(V, definition + "resolvedDependencies", [*dependencies, {"name": "compiler", "digest": {"sha1": "0" * 40}}]))

@@ -149,7 +149,8 @@ def annotated(statement):
     """The same with all that is written and not demanded."""
     base = "predicate.buildDefinition.resolvedDependencies"
     source_listing, lock, environment = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
-    source = {"name": "source", "digest": {"gitTree": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}, "annotations": {"swhid": "swh:1:dir:4b825dc642cb6eb9a060e54bf8d69288fbee4904"}}
+    source = {"name": "source", "digest": {"gitTree": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}, "annotations": {
+        "gitTreeSha256": "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321", "swhid": "swh:1:dir:4b825dc642cb6eb9a060e54bf8d69288fbee4904"}}
     return changed(statement, base, [source, source_listing, lock, environment])
 
 

@@ -143,7 +143,9 @@ def _provenance(predicate):
         _one_of(("builder",), _field(notes, "vouchedBy", str))
     for each in named["source"]:
         _ids(_field(each, "digest", dict).get("gitTree", "0" * 40), r"[0-9a-f]{40}")
-        _ids(_an(dict, each.get("annotations", {})).get("swhid", "swh:1:dir:" + "0" * 40), r"swh:1:dir:[0-9a-f]{40}")
+        annotations = _an(dict, each.get("annotations", {}))
+        _ids(annotations.get("swhid", "swh:1:dir:" + "0" * 40), r"swh:1:dir:[0-9a-f]{40}")
+        _ids(annotations.get("gitTreeSha256", "0" * 64), r"[0-9a-f]{64}")
     if level == "not-observed" and (environment or variables):
         raise Refused("observation", "not observed, yet it has an environment or variables")
     order = build_order(_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest, release)

@@ -82,13 +82,14 @@ fn written_as_the_specification_shows() {
     let lock = digest::sha256(provenance.order.lock.as_bytes());
     let [a, hello] = [&provenance.subjects[0], &provenance.subjects[1]];
     let expected = format!(
-        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"out/a","digest":{{"blake3":"{}","sha256":"{}"}}}},{{"name":"out/hello","digest":{{"blake3":"{}","sha256":"{}"}}}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{{"buildDefinition":{{"buildType":"urn:countersign:buildtype:recipe:v1","externalParameters":{{"recipe":{},"release":{{"product":"hello","version":"1.0","channel":"stable","target":"x86_64-linux","sequence":null,"previous":null}}}},"internalParameters":{{"buildOrder":{{"sha256":"{order}"}},"observation":"isolated","controls":{{"landlock":"not-enforced","network":"enforced"}},"variables":{{"HOME":"/home/build"}}}},"resolvedDependencies":[{{"name":"source","digest":{{"gitTree":"{}"}},"annotations":{{"swhid":"swh:1:dir:{}"}}}},{{"name":"source-listing","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}},{{"name":"lock","digest":{{"sha256":"{lock}"}},"content":"{}"}},{{"name":"environment","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1","annotations":{{"kind":"host","vouchedBy":"builder"}}}}]}},"runDetails":{{"builder":{{"id":"urn:countersign:builder:x"}},"byproducts":[{{"name":"outputs","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}}]}}}}}}"#,
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"out/a","digest":{{"blake3":"{}","sha256":"{}"}}}},{{"name":"out/hello","digest":{{"blake3":"{}","sha256":"{}"}}}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{{"buildDefinition":{{"buildType":"urn:countersign:buildtype:recipe:v1","externalParameters":{{"recipe":{},"release":{{"product":"hello","version":"1.0","channel":"stable","target":"x86_64-linux","sequence":null,"previous":null}}}},"internalParameters":{{"buildOrder":{{"sha256":"{order}"}},"observation":"isolated","controls":{{"landlock":"not-enforced","network":"enforced"}},"variables":{{"HOME":"/home/build"}}}},"resolvedDependencies":[{{"name":"source","digest":{{"gitTree":"{}"}},"annotations":{{"gitTreeSha256":"{}","swhid":"swh:1:dir:{}"}}}},{{"name":"source-listing","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}},{{"name":"lock","digest":{{"sha256":"{lock}"}},"content":"{}"}},{{"name":"environment","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1","annotations":{{"kind":"host","vouchedBy":"builder"}}}}]}},"runDetails":{{"builder":{{"id":"urn:countersign:builder:x"}},"byproducts":[{{"name":"outputs","digest":{{"sha256":"{}"}},"mediaType":"text/vnd.countersign.tree.v1"}}]}}}}}}"#,
         a.blake3.unwrap(),
         a.sha256,
         hello.blake3.unwrap(),
         hello.sha256,
         serde_json::to_string(&provenance.order.recipe).unwrap(),
         "02".repeat(20),
+        "04".repeat(32),
         "03".repeat(20),
         "01".repeat(32),
         STANDARD.encode(&provenance.order.lock),
@@ -102,7 +103,7 @@ fn written_as_the_specification_shows() {
 fn round_trip_both_ways() {
     let mut bare = sample();
     bare.order.source =
-        SourceCommitment::Public { listing: TreeDigest::from_bytes([1; 32]), git_tree: None, swhid: None };
+        SourceCommitment::Public { listing: TreeDigest::from_bytes([1; 32]), ids: SourceIds::default() };
     bare.observation = Observation::NotObserved;
     bare.environment = None;
     bare.variables.clear();
@@ -171,6 +172,7 @@ fn what_other_tools_may_add_and_what_nobody_may() {
         (r#""kind":"host","#, "", "lack kind"),
         ("tree.v1", "tree.v2", "media type"),
         ("swh:1:dir:", "swh:1:rev:", "swhid"),
+        (r#""gitTreeSha256":"04"#, r#""gitTreeSha256":"4"#, "gitTreeSha256"),
         (&"02".repeat(20), &"02".repeat(32), "not a sha1 digest"),
         (r#""id":"urn:countersign:builder:x""#, r#""id":"""#, "builder.id"),
         (r#""name":"out/a""#, r#""name":"out/hello""#, "twice"),

@@ -163,16 +163,20 @@ fn ids_that_nobody_confirmed_are_not_shown() {
         let report = ask(lines, require).report();
         let Answer::Yes(verified) = report.answer else { panic!("{:?}", report.reason) };
         assert_eq!(report.source, Some(verified.source()));
-        let SourceCommitment::Public { git_tree, swhid, .. } = verified.source();
-        (git_tree.is_some(), swhid.is_some())
+        let SourceCommitment::Public { ids, .. } = verified.source();
+        (ids.git_tree.is_some(), ids.git_tree_sha256.is_some(), ids.swhid.is_some())
     };
     let mut other = built(R2);
-    let SourceCommitment::Public { git_tree, .. } = &mut other.order.source;
-    *git_tree = None;
-    assert_eq!(ids(all(), "rebuilders = 2"), (true, true));
-    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 2"), (false, true));
-    assert_eq!(ids(vec![own(VENDOR)], "rebuilders = \"none\""), (false, false));
-    let SourceCommitment::Public { swhid, .. } = &mut other.order.source;
-    *swhid = Some(digest::sha1(b"another"));
-    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 1"), (false, false));
+    let SourceCommitment::Public { ids: stated, .. } = &mut other.order.source;
+    let all_of_them = *stated;
+    stated.git_tree = None;
+    assert_eq!(ids(all(), "rebuilders = 2"), (true, true, true));
+    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 2"), (false, true, true));
+    assert_eq!(ids(vec![own(VENDOR)], "rebuilders = \"none\""), (false, false, false));
+    let SourceCommitment::Public { ids: stated, .. } = &mut other.order.source;
+    *stated = SourceIds { swhid: Some(digest::sha1(b"another")), ..all_of_them };
+    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 1"), (true, true, false));
+    let SourceCommitment::Public { ids: stated, .. } = &mut other.order.source;
+    *stated = SourceIds { git_tree_sha256: Some(digest::sha256(b"another")), ..all_of_them };
+    assert_eq!(ids(vec![own(VENDOR), own(R1), line(&other, R2)], "rebuilders = 1"), (true, false, true));
 }
