@@ -3,7 +3,7 @@
 //! The stages are types: [`Plan`] is a source that was read and an order that follows from it; [`Built`] is what one run of the plan was
 //! seen to make. There is no other way to either, and neither holds a key, a policy or an expected output.
 
-use crate::digest::{Content, Sha256, Sha256Hasher, TreeDigest, Wanted};
+use crate::digest::{Sha256, Sha256Hasher, TreeDigest, Wanted};
 use crate::environment::{Cache, Counts, Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
 use crate::path::TreePath;
 use crate::recipe::{self, Epoch, Recipe};
@@ -12,7 +12,7 @@ use crate::scan::ScanError;
 pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment, SourceIds};
-use crate::tree::{Node, Tree, TreeError};
+use crate::tree::{Tree, TreeError};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -270,14 +270,6 @@ impl Built {
     pub fn export(&self, to: &Path, special: Special) -> Result<(), BuildError> {
         Ok(source::export(&self.work.build_dir(), &self.outputs, to, special)?)
     }
-}
-
-/// The regular files of an output tree, which are the subjects of a statement.
-pub fn files(outputs: &Tree) -> impl Iterator<Item = (&TreePath, &Content)> {
-    outputs.entries().iter().filter_map(|entry| match &entry.node {
-        Node::File { content, .. } => Some((&entry.path, content)),
-        _ => None,
-    })
 }
 
 /// How far a run is.

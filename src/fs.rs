@@ -162,6 +162,18 @@ pub fn update<E: From<FsError>>(
     Ok(write(&real, &bytes, mode, Existing::Replace)?)
 }
 
+/// The same where nothing waits: of two processes that do this at once, one may lose what the other added.
+#[cfg(not(unix))]
+pub fn update<E: From<FsError>>(
+    path: &Path,
+    limit: u64,
+    change: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
+) -> Result<(), E> {
+    let bytes = change(read(path, limit)?)?;
+    let real = path.canonicalize().map_err(|err| FsError::io("update", path, err))?;
+    Ok(write(&real, &bytes, 0o644, Existing::Replace)?)
+}
+
 #[cfg(unix)]
 fn set_mode(file: &std::fs::File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

@@ -20,7 +20,6 @@ pub mod git;
 pub mod glob;
 pub mod repository;
 pub mod scan;
-#[cfg(unix)]
 pub mod source;
 pub mod tree;
 
@@ -41,9 +40,7 @@ pub mod statement;
 
 pub mod compare;
 pub mod merge;
-#[cfg(unix)]
 pub mod rebuild;
-#[cfg(unix)]
 pub mod unsigned;
 
 pub mod policy;

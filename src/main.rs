@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The sandbox is this program again under another name: before anything else, threads above all.
+    #[cfg(unix)] // the sandbox is this program again under another name: before anything else, threads above all.
     countersign::sandbox::enter_if_asked();
     ExitCode::from(countersign::cli::main())
 }

@@ -4,7 +4,6 @@
 //! see, and the [`Expected`] outputs, which stay shut away until [`judge`] is called with what the rebuilder's own runs made. The type is the order of
 //! events: `judge` wants finished runs. This module reports; what a match is worth is for a policy to say.
 
-use crate::build;
 use crate::compare::{self, What};
 use crate::digest::{self, Content, PayloadDigest, Sha256, TreeDigest};
 use crate::path::TreePath;
@@ -142,7 +141,7 @@ pub fn judge(expected: &Expected, runs: &[&Tree]) -> Judgement {
         // Without the listing, names and bytes of the files can still be compared, and the listing's digest tells whether that was all.
         None => subject_lines(&expected.subjects, first),
     };
-    let here: HashMap<&TreePath, &Content> = build::files(runs[0]).collect();
+    let here: HashMap<&TreePath, &Content> = runs[0].files().collect();
     let mut outputs: BTreeMap<&TreePath, Output> = BTreeMap::new();
     for line in reference.iter().chain(lines.iter().flatten()) {
         outputs.entry(&line.path).or_insert_with(|| Output {

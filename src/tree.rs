@@ -209,6 +209,14 @@ impl Tree {
         &self.entries
     }
 
+    /// The regular files; of an output tree, they are the subjects of a statement.
+    pub fn files(&self) -> impl Iterator<Item = (&TreePath, &Content)> {
+        self.entries.iter().filter_map(|entry| match &entry.node {
+            Node::File { content, .. } => Some((&entry.path, content)),
+            _ => None,
+        })
+    }
+
     /// The entries, to make another tree of.
     pub fn into_entries(self) -> Vec<Entry> {
         self.entries

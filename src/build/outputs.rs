@@ -1,6 +1,6 @@
 //! What a build left, as a tree; and what of it was there before.
 
-use super::{BuildError, Built, Plan, files};
+use super::{BuildError, Built, Plan};
 use crate::digest::{Sha256, Wanted};
 use crate::fs::Why;
 use crate::path::TreePath;
@@ -115,10 +115,10 @@ pub fn copies(built: &Built, plan: &Plan) -> Vec<OutputCopy> {
 /// The same for any output tree and the listing of an environment, which may be empty.
 pub fn copies_among(outputs: &Tree, plan: &Plan, environment: &str) -> Vec<OutputCopy> {
     let mut before: HashMap<Sha256, (Option<TreePath>, Option<TreePath>)> = HashMap::new();
-    for (_, content) in files(outputs).filter(|(_, content)| content.size > 0) {
+    for (_, content) in outputs.files().filter(|(_, content)| content.size > 0) {
         before.insert(content.sha256, (None, None));
     }
-    for (path, content) in files(&plan.tree) {
+    for (path, content) in plan.tree.files() {
         if let Some((source, _)) = before.get_mut(&content.sha256) {
             source.get_or_insert_with(|| path.clone());
         }
@@ -132,7 +132,7 @@ pub fn copies_among(outputs: &Tree, plan: &Plan, environment: &str) -> Vec<Outpu
         }
     }
     let mut copies = Vec::new();
-    for (path, content) in files(outputs).filter(|(_, content)| content.size > 0) {
+    for (path, content) in outputs.files().filter(|(_, content)| content.size > 0) {
         let Some((source, environment)) = before.get(&content.sha256) else { continue };
         let kinds =
             source.iter().cloned().map(CopyOf::Source).chain(environment.iter().cloned().map(CopyOf::Environment));

@@ -9,7 +9,7 @@ use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
-use super::progress::Progress;
+use super::stages::Progress;
 use super::verify::ReleaseDocument;
 use super::{host, places, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
@@ -307,7 +307,7 @@ fn print_attested(args: &AttestArgs, key: &SigningKey, mut document: serde_json:
 
 /// Every regular file of an output tree.
 fn subjects(outputs: &Tree) -> Vec<Subject> {
-    let files = build::files(outputs);
+    let files = outputs.files();
     files
         .map(|(path, content)| Subject { name: path.clone(), sha256: content.sha256, blake3: content.blake3 })
         .collect()
@@ -499,7 +499,7 @@ fn report(built: &Built, copies: &[OutputCopy]) {
 
 fn list(built: &Built) {
     let mut text = String::new();
-    for (path, content) in build::files(&built.outputs) {
+    for (path, content) in built.outputs.files() {
         text += &format!("{}  {}\n", content.sha256, ui::escape(&path.escaped()));
     }
     ui::data(&text);
@@ -516,7 +516,7 @@ fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree, copies: &[Outp
         "builder": provenance.builder,
         "outputs": { "sha256": provenance.outputs },
         "copies": copies_json(copies),
-        "files": build::files(outputs).map(|(path, content)| json!({
+        "files": outputs.files().map(|(path, content)| json!({
             "name": path.escaped(), "size": content.size, "sha256": content.sha256, "blake3": content.blake3,
         })).collect::<Vec<_>>(),
     })

@@ -18,22 +18,7 @@ pub fn target() -> Result<Word, Failure> {
 /// For the run record.
 pub fn facts() -> Host {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-    #[cfg(unix)]
-    {
-        let uname = rustix::system::uname();
-        let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-        Host {
-            system: text(uname.sysname()),
-            release: text(uname.release()),
-            machine: text(uname.machine()),
-            processors,
-        }
-    }
-    #[cfg(not(unix))]
-    Host {
-        system: std::env::consts::OS.to_owned(),
-        release: String::new(),
-        machine: std::env::consts::ARCH.to_owned(),
-        processors,
-    }
+    let uname = rustix::system::uname();
+    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+    Host { system: text(uname.sysname()), release: text(uname.release()), machine: text(uname.machine()), processors }
 }

@@ -3,37 +3,52 @@
 
 pub mod exit;
 mod failures;
-mod host;
+#[cfg_attr(not(unix), allow(dead_code))] // as below
 mod places;
 pub mod ui;
 
-mod buildlog;
-mod cache;
-mod checkout;
-mod copies;
-mod flags;
 mod passphrase;
 mod progress;
+#[cfg_attr(not(unix), allow(dead_code))] // as below
 mod reference;
 mod rehash;
 
 pub mod approve;
-pub mod attest;
 pub mod bundle;
 pub mod compare;
 pub mod completions;
 pub mod digest;
-pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod man;
 mod merge;
 pub mod policy;
-pub mod rebuild;
 pub mod sign;
 pub mod verify;
 
 mod usage;
+
+// What builds: a recipe's steps and roots are those of a Unix system.
+#[cfg(unix)]
+pub mod attest;
+#[cfg(unix)]
+mod buildlog;
+#[cfg(unix)]
+mod cache;
+#[cfg(unix)]
+mod checkout;
+#[cfg(unix)]
+mod copies;
+#[cfg(unix)]
+mod flags;
+#[cfg(unix)]
+mod host;
+#[cfg(unix)]
+pub mod init;
+#[cfg(unix)]
+pub mod rebuild;
+#[cfg(unix)]
+mod stages;
 
 use clap::{CommandFactory as _, Parser as _};
 use exit::{Exit, Failure};
@@ -63,14 +78,18 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Write a commented recipe for the project found in a directory
+    #[cfg(unix)]
     Init(init::Args),
     Digest(digest::Args),
     Key(key::Args),
     /// Build in the sandbox, without signing
+    #[cfg(unix)]
     Build(attest::BuildArgs),
     /// Build in the sandbox, hash, and sign what was observed
+    #[cfg(unix)]
     Attest(attest::AttestArgs),
     /// Rebuild what a manifest says, blind; compare; sign the verdict
+    #[cfg(unix)]
     Rebuild(rebuild::Args),
     /// Sign what `build` observed on another machine
     Sign(sign::Args),
@@ -106,11 +125,15 @@ pub fn main() -> u8 {
 
 fn run(command: Command) -> Result<Exit, Failure> {
     match command {
+        #[cfg(unix)]
         Command::Init(args) => init::run(&args),
         Command::Digest(args) => digest::run(&args),
         Command::Key(args) => key::run(args),
+        #[cfg(unix)]
         Command::Build(args) => attest::run_build(&args),
+        #[cfg(unix)]
         Command::Attest(args) => attest::run_attest(&args),
+        #[cfg(unix)]
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Approve(args) => approve::run(&args),

@@ -2,7 +2,6 @@
 
 use super::exit::{Exit, Failure};
 use super::{places, ui};
-use crate::build;
 use crate::compare;
 use crate::digest::Wanted;
 use crate::path::TreePath;
@@ -22,8 +21,8 @@ pub fn directory(dir: &Path, expected: &Expected) -> Result<Tree, Failure> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let options = Options { wanted: Wanted::SUBJECT, threads, ..Options::new(TreeKind::Output) };
     let tree = scan::tree(dir, &options)?.tree;
-    let others = build::files(&tree)
-        .filter(|(path, content)| !expected.file(path).is_some_and(|subject| subject.agrees(content)));
+    let others =
+        tree.files().filter(|(path, content)| !expected.file(path).is_some_and(|subject| subject.agrees(content)));
     let others: Vec<String> = others.map(|(path, _)| ui::escape(&path.escaped())).collect();
     if tree.digest() == expected.outputs() && others.is_empty() {
         return Ok(tree);
@@ -38,7 +37,7 @@ pub fn directory(dir: &Path, expected: &Expected) -> Result<Tree, Failure> {
             })
             .collect(),
         _ => {
-            let here: HashSet<&TreePath> = build::files(&tree).map(|(path, _)| path).collect();
+            let here: HashSet<&TreePath> = tree.files().map(|(path, _)| path).collect();
             let missing = expected.files().filter(|subject| !here.contains(&subject.name));
             let missing = missing.map(|subject| format!("{}: only stated", ui::escape(&subject.name.escaped())));
             others.into_iter().map(|name| format!("{name}: other bytes here, or not stated")).chain(missing).collect()

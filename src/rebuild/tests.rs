@@ -20,7 +20,8 @@ fn tree(files: &[(&str, u32, &[u8])]) -> Tree {
 fn provenance(outputs: &Tree) -> Provenance {
     Provenance {
         order: order::tests::sample(String::new()),
-        subjects: build::files(outputs)
+        subjects: outputs
+            .files()
             .map(|(name, content)| Subject { name: name.clone(), sha256: content.sha256, blake3: content.blake3 })
             .collect(),
         observation: Observation::Isolated,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(target_os = "linux")]
 pub(super) const OUTER: &str = "countersign:sandbox-outer";
 #[cfg(target_os = "linux")]
 pub(super) const INNER: &str = "countersign:sandbox-inner";

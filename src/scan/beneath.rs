@@ -5,8 +5,8 @@
 
 use crate::path::TreePath;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, Result};
+use rustix::fs::{Mode, OFlags, Stat};
+use rustix::io::Result;
 
 /// Flags that every open of foreign files has: no link followed, no waiting for a FIFO's other end, no terminal taken.
 pub(crate) const CAREFUL: OFlags =
@@ -14,6 +14,12 @@ pub(crate) const CAREFUL: OFlags =
 
 /// A directory to read.
 pub(crate) const DIRECTORY: OFlags = CAREFUL.union(OFlags::DIRECTORY);
+
+/// Type and permissions, in the width that the rest of the program has them: some systems keep 16 bits.
+#[allow(clippy::useless_conversion)]
+pub(crate) fn mode(stat: &Stat) -> u32 {
+    u32::from(stat.st_mode)
+}
 
 /// Opens `path` (tree path bytes, or empty for the root itself) below `root`.
 pub(crate) fn open(root: impl AsFd, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
@@ -23,6 +29,7 @@ pub(crate) fn open(root: impl AsFd, path: &[u8], flags: OFlags, mode: Mode) -> R
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::ResolveFlags;
+        use rustix::io::Errno;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         match rustix::fs::openat2(root, path, flags, mode, resolve) {
             // An older kernel, a system call filter, a path that fits only in pieces, a rename seen half-way.
@@ -58,6 +65,7 @@ pub(crate) fn parent(root: impl AsFd, path: &TreePath) -> Result<(OwnedFd, &[u8]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn no_link_is_followed_in_either_way() {

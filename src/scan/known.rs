@@ -1,6 +1,6 @@
 //! Digests of files that were read before, found again by what `stat` says of them. Only [`super::environment`] takes any.
 
-use crate::digest::{self, Sha256};
+use crate::digest::Sha256;
 use rustix::fd::AsFd;
 use rustix::fs::Stat;
 use std::sync::{Mutex, PoisonError};
@@ -74,7 +74,7 @@ fn mounting(dir: impl AsFd) -> Option<u64> {
     let wanted = StatxFlags::from_bits_retain(MNT_ID_UNIQUE);
     let mounted = statx(dir, "", AtFlags::EMPTY_PATH, wanted).ok().filter(|got| got.stx_mask & MNT_ID_UNIQUE != 0)?;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let digest = digest::sha256(format!("{boot}{}", mounted.stx_mnt_id).as_bytes());
+    let digest = crate::digest::sha256(format!("{boot}{}", mounted.stx_mnt_id).as_bytes());
     digest.as_bytes().first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 

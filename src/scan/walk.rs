@@ -63,7 +63,7 @@ pub(super) fn named<R: Send>(
     let found = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         match rustix::fs::openat(&dir, name, beneath::DIRECTORY, Mode::empty()) {
             Err(Errno::ACCESS | Errno::PERM) => {
-                let entry = Entry { path: path.clone(), node: Node::Closed { mode: stat.st_mode } };
+                let entry = Entry { path: path.clone(), node: Node::Closed { mode: beneath::mode(&stat) } };
                 Found { entry, stamp: base, listed: true }
             }
             fd => {
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         if FileType::from_raw_mode(stat.st_mode) != kind {
             return Err(ScanError::Changed(self.show(&path)));
         }
-        let node = if let Node::Closed { .. } = node { Node::Closed { mode: stat.st_mode } } else { node };
+        let node = if let Node::Closed { .. } = node { Node::Closed { mode: beneath::mode(&stat) } } else { node };
         Ok(Found { entry: Entry { path, node }, stamp: self.stamper.stat(&stat), listed: true })
     }
 
@@ -172,7 +172,7 @@ impl<'a> Walk<'a> {
                 let content =
                     Content { size: stat.st_size as u64, sha256, blake3: None, git_blob: None, git_blob_sha256: None };
                 self.room(content.size, &path)?;
-                let entry = Entry { path, node: Node::File { perm: stat.st_mode & 0o7777, content } };
+                let entry = Entry { path, node: Node::File { perm: beneath::mode(&stat) & 0o7777, content } };
                 return Ok(Found { entry, stamp: self.stamper.stat(&stat), listed: true });
             }
         }
@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) if self.lenient() => {
                 let stat = self.look(dir, name, &path)?;
-                let entry = Entry { path, node: Node::Closed { mode: stat.st_mode } };
+                let entry = Entry { path, node: Node::Closed { mode: beneath::mode(&stat) } };
                 return Ok(Found { entry, stamp: self.stamper.stat(&stat), listed: true });
             }
             Err(Errno::LOOP | Errno::NOENT | Errno::NXIO) => return Err(ScanError::Changed(self.show(&path))),
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
         {
             known.learn(Looks::of(&before, &self.mounts, dir), content.sha256);
         }
-        let entry = Entry { path, node: Node::File { perm: before.st_mode & 0o7777, content } };
+        let entry = Entry { path, node: Node::File { perm: beneath::mode(&before) & 0o7777, content } };
         Ok(Found { entry, stamp: self.stamper.stat(&before), listed: true })
     }
 
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
         .map_err(fail)?;
         self.count()?;
         let stamp = self.stamper.stat(&stat);
-        Ok(Found { entry: Entry { path, node: Node::Closed { mode: stat.st_mode } }, stamp, listed: true })
+        Ok(Found { entry: Entry { path, node: Node::Closed { mode: beneath::mode(&stat) } }, stamp, listed: true })
     }
 
     fn lenient(&self) -> bool {

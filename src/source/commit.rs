@@ -1,6 +1,8 @@
 //! The tree of a commit as a source.
 
-use super::{SourceError, Writer};
+use super::SourceError;
+#[cfg(unix)]
+use super::write::{self, Writer};
 use crate::archive::{MAX_UNPACKED, most_names};
 use crate::digest::{Wanted, content};
 use crate::fs::FsError;
@@ -67,9 +69,10 @@ pub(super) fn tree(
     Ok(Scanned::of_archive(commit.path(), &meta, tree, excluded))
 }
 
+#[cfg(unix)]
 /// Writes the recorded files from the commit.
 pub(super) fn files(commit: &Commit, writer: &Writer<'_>) -> Result<(), SourceError> {
-    let mut left = writer.tree().entries().iter().filter(|entry| super::write::is_file(entry)).count();
+    let mut left = writer.tree().entries().iter().filter(|entry| write::is_file(entry)).count();
     commit.walk::<SourceError>(&mut |at, found| {
         if let (Kind::File { .. }, Some((_, file))) = (found.kind, writer.recorded(&at)) {
             let bytes = bytes(commit, &at, &found)?;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::scan::Options;
+use crate::tree::Tree;
 use std::fs::{Permissions, create_dir, create_dir_all, metadata, set_permissions, symlink_metadata, write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 

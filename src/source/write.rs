@@ -142,7 +142,7 @@ impl<'a> Writer<'a> {
                 let done = fd.map_err(|err| self.unread(file.path, err)).and_then(|fd| {
                     let stat = rustix::fs::fstat(&fd).map_err(|err| self.unread(file.path, err))?;
                     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
-                        || !self.same_mode(file, stat.st_mode)
+                        || !self.same_mode(file, beneath::mode(&stat))
                     {
                         return Err(self.changed(file.path));
                     }
@@ -166,7 +166,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn same_mode(&self, file: Recorded<'_>, mode: RawMode) -> bool {
+    fn same_mode(&self, file: Recorded<'_>, mode: u32) -> bool {
         match self.tree.kind() {
             TreeKind::Source => (mode & 0o100 != 0) == (file.perm & 0o100 != 0),
             TreeKind::Output | TreeKind::Environment => mode & 0o7777 == file.perm,
@@ -257,7 +257,8 @@ impl<'a> Writer<'a> {
                 .map_err(|err| self.fail(&path, err))?;
             self.seal(fd, &path, perm)?;
         }
-        let root = self.root.map_or(Ok(()), |mode| rustix::fs::fchmod(&self.dest, Mode::from_raw_mode(mode)));
+        let root =
+            self.root.map_or(Ok(()), |mode| rustix::fs::fchmod(&self.dest, Mode::from_raw_mode(mode as RawMode)));
         let root =
             root.and_then(|()| self.times.as_ref().map_or(Ok(()), |times| rustix::fs::futimens(&self.dest, times)));
         root.map_err(|err| SourceError::io("write", self.dest_path, err))

@@ -108,7 +108,7 @@ fn others_cannot_pass_the_work_directory() {
         });
         let built = built.unwrap();
         assert_eq!(seen, Some(opened), "with the directory open the attempt is a real one");
-        let planted = build::files(&built.outputs).any(|(path, _)| path.as_bytes() == b"out/planted");
+        let planted = built.outputs.files().any(|(path, _)| path.as_bytes() == b"out/planted");
         assert_eq!(planted, opened);
     }
 }

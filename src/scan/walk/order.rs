@@ -188,7 +188,7 @@ impl<'w, 'a> Order<'w, 'a> {
         level.sort(&mut self.folding);
         let listed = walk.options.kind != TreeKind::Source || level.children.is_empty();
         let found = level.path.clone().map(|path| {
-            let entry = Entry { path, node: Node::Dir { perm: stat.st_mode & 0o7777 } };
+            let entry = Entry { path, node: Node::Dir { perm: beneath::mode(&stat) & 0o7777 } };
             Found { entry, stamp: level.stamp, listed }
         });
         Ok((found, (!level.children.is_empty()).then_some(level)))
