@@ -161,7 +161,7 @@ fn an_object_that_says_it_is_larger_than_it_can_be() {
     let stored = |text: &[u8]| {
         let length = text.len() as u16;
         let (a, b) = text.iter().fold((1, 0), |(a, b), byte| (a + u32::from(*byte), b + a + u32::from(*byte)));
-        let sum = (b % 65_521) << 16 | a % 65_521;
+        let sum = ((b % 65_521) << 16) | (a % 65_521);
         [&b"\x78\x01\x01"[..], &length.to_le_bytes(), &(!length).to_le_bytes(), text, &sum.to_be_bytes()].concat()
     };
     for (size, why) in [(1900u64 << 20, "too small to hold it"), ((128 << 20) + 1, "too small to hold it"), (1, "")] {
