@@ -5,9 +5,14 @@ import glob
 import gzip
 import io
 import json
+import lzma
 import os
+import subprocess
 import sys
 import tarfile
+import tempfile
+import zipfile
+import zlib
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
 LARGEST = 16 << 10
@@ -67,7 +72,160 @@ def archives():
                 tar.addfile(member, io.BytesIO(b"abc"))
         for strip in (b"\0", b"\1"):
             yield strip + out.getvalue()[:-8192]
-            yield strip + gzip.compress(out.getvalue(), mtime=0)
+            for packed in (gzip.compress(out.getvalue(), mtime=0), lzma.compress(out.getvalue()), zstd(out.getvalue())):
+                yield strip + packed
+    for archive in zips():
+        yield b"\0" + archive
+
+
+def zstd(data, *options):
+    """Nothing, where there is no zstd to make it."""
+    try:
+        return subprocess.run(["zstd", "-q", "-c", *options], input=data, stdout=subprocess.PIPE, check=True).stdout
+    except FileNotFoundError:
+        return b""
+
+
+class Pipe(io.BytesIO):
+    """Cannot be gone back in, so that lengths are written behind the data."""
+    def seekable(self):
+        return False
+
+    def seek(self, *_):
+        raise OSError
+
+
+MEMBERS = (("d/", 0o040755, b""), ("d/f", 0o100644, b"abc" * 30), ("d/x", 0o100755, b""), ("l", 0o120777, b"d/f"), ("\u00fc", 0, b"u"))
+
+
+def zips():
+    for out in (io.BytesIO(), Pipe()):
+        for large in (False, True):
+            with zipfile.ZipFile(out, "w") as archive:
+                for name, mode, data in MEMBERS:
+                    member = zipfile.ZipInfo(name)
+                    member.external_attr = mode << 16
+                    member.compress_type = zipfile.ZIP_DEFLATED if len(data) > 3 else zipfile.ZIP_STORED
+                    if name.endswith("/"):
+                        archive.writestr(member, data)
+                    else:
+                        with archive.open(member, "w", force_zip64=large) as file:
+                            file.write(data)
+            yield out.getvalue()
+            out.truncate(0)
+            io.BytesIO.seek(out, 0)
+
+
+def zip_parts():
+    """Method, flags, host, mode, lengths and the rest of each entry."""
+    for flags in (0x40, 0x48):
+        for host in (3, 0):
+            for extra in (b"", b"UT\5\0\1\0\0\0\0", b"\1\0\0\0"):
+                parts = b""
+                for name, mode, data in MEMBERS:
+                    mode, name = mode if host == 3 else 0, name.encode()
+                    method = 8 if len(data) > 3 else 0
+                    packer = zlib.compressobj(wbits=-15)
+                    body = packer.compress(data) + packer.flush() if method else data
+                    parts += bytes([method, flags, host, mode >> 8, mode & 255, len(name), len(extra), len(body) >> 8, len(body) & 255]) + name + extra + body
+                yield parts
+
+
+def packed():
+    text = read(__file__)
+    for data in (b"", b"a" * 3000, bytes(range(256)) * 3, text, text * 3, os.path.join(ROOT, "").encode() * 40):
+        for level in (0, 1, 9):
+            yield b"\0" + gzip.compress(data, level, mtime=0)
+        for check in (lzma.CHECK_NONE, lzma.CHECK_CRC32, lzma.CHECK_CRC64, lzma.CHECK_SHA256):
+            yield b"\1" + lzma.compress(data, check=check, preset=0)
+        for before in ({"id": lzma.FILTER_DELTA, "dist": 3}, {"id": lzma.FILTER_X86}, {"id": lzma.FILTER_ARM}, {"id": lzma.FILTER_POWERPC, "start_offset": 16}):
+            yield b"\1" + lzma.compress(data, check=lzma.CHECK_NONE, filters=[before, {"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 2, "lp": 2, "pb": 1}])
+        for options in (["--no-check", "-1"], ["-19", "--no-check"], ["--check", "-3"], ["--ultra", "-22", "--long", "--no-check"]):
+            yield b"\2" + zstd(data, *options)
+    yield b"\2" + b"\x50\x2a\x4d\x18\3\0\0\0abc" + zstd(b"behind a frame that is skipped")
+    for form in (b"\0", b"\1", b"\2"):
+        yield form
+
+
+def record(kind, data):
+    return kind.encode() + len(data).to_bytes(2, "little") + data
+
+
+def repositories():
+    """As one of git, packed and not; and of objects one after the other."""
+    tree, link = b"100644 a\0" + b"@" * 20, b"40000 d\0" + b"@" * 20
+    who = b"A <a@example.org> 1700000000 +0100\n"
+    commit = b"tree " + b"@" * 40 + b"\nauthor " + who + b"committer " + who + b"\nx\n"
+    tag = b"object " + b"@" * 40 + b"\ntype commit\ntag v1\ntagger " + who + b"\nx\n"
+    head = record("a", b"@" * 40 + b"\n")
+    chain = record("B", b"content") + record("T", tree) + record("T", link) + record("C", commit)
+    for refs in (head, record("d", b"@" * 40 + b"\n"), record("R", b"@" * 40), record("G", tag) + record("e", b"@" * 40 + b"\n") + record("R", b"v1"),
+                 record("c", b"# pack-refs with: peeled fully-peeled sorted \n" + b"@" * 40 + b" refs/heads/main\n")):
+        yield chain + refs
+    entries = [(3, b"content"), (2, b"120000 l\0" + b"@" * 20 ), (2, link), (1, commit)]
+    yield b"".join(record("P", bytes([kind]) + data) for kind, data in entries) + head
+    # A delta: copies, and adds. Its id is not known, so that a commit of it is found to be damaged.
+    base, delta = record("P", b"\1" + commit), bytes([len(commit) | 0x80, len(commit) >> 7, 8, 0x90, 5, 3]) + b"abc"
+    yield base + record("P", b"\7" + b"@" * 20 + delta) + head
+    packed = zlib.compress(commit)
+    base = record("P", b"\xc1" + len(commit).to_bytes(4, "big") + packed)
+    yield base + record("P", b"\6" + bytes([len(packed) + 2]) + delta) + head
+    yield record("O", b"commit 99999999999\0" + commit) + head
+    for packing in ([], ["repack", "-q", "-a", "-d"], ["repack", "-q", "-a", "-d", "--write-midx"]):
+        yield of_git(packing)
+
+
+def of_git(packing):
+    with tempfile.TemporaryDirectory() as root:
+        def git(*arguments):
+            environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": root,
+                           "GIT_COMMITTER_DATE": "1700000000 +0000", "GIT_AUTHOR_DATE": "1700000000 +0000"}
+            subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "core.compression=0", *arguments],
+                           cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
+        git("init", "-q", "-b", "main")
+        for number in range(3):
+            with open(os.path.join(root, "f"), "w", encoding="ascii") as file:
+                file.write("".join(f"line {n}\n" for n in range(60)) + str(number))
+            git("add", "-A")
+            git("commit", "-q", "-m", str(number))
+        if packing:
+            git(*packing)
+        dot, parts = os.path.join(root, ".git"), b""
+        for letter, pattern in (("a", "HEAD"), ("b", "config"), ("c", "packed-refs"), ("d", "refs/heads/main"), ("g", "objects/pack/multi-pack-index"),
+                                ("h", "objects/pack/*.idx"), ("i", "objects/pack/*.pack")):
+            for path in glob.glob(os.path.join(dot, pattern)):
+                data = read(path)
+                if letter == "g":
+                    # It names the packs, which have other names here.
+                    at = data.index(b"pack-")
+                    data = data[:at] + b"pack-" + b"0" * 40 + data[at + 45:]
+                parts += record(letter, data)
+        for path in sorted(glob.glob(os.path.join(dot, "objects", "??", "*"))):
+            parts += record("L", bytes.fromhex(os.path.basename(os.path.dirname(path)) + os.path.basename(path)) + read(path))
+        return parts
+
+
+def unsigned():
+    """Provenance, run record and listings, whose digests the target puts right; and where the file with all that is changed."""
+    provenances, records = {}, {}
+    for path in sorted(glob.glob(f"{ROOT}/vectors/*/*/bundle.intoto.jsonl")):
+        for line in read(path).splitlines():
+            try:
+                payload = base64.b64decode(json.loads(line)["payload"])
+                statement = json.loads(payload)
+                kind, subjects = statement["predicateType"], statement["subject"]
+                if kind.endswith("run-record:v1"):
+                    records[payload] = None
+                elif kind.endswith("provenance/v1"):
+                    provenances[payload] = sorted((subject["name"], subject["digest"]["sha256"]) for subject in subjects)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                continue
+    for record in list(records)[:1]:
+        for payload, subjects in list(provenances.items())[:20]:
+            listing = "countersign-tree v1 output\n040755 0 - out\n" + "".join(f"100644 8 {digest} {name}\n" for name, digest in subjects)
+            parts = payload, record, b"countersign-tree v1 source\n", listing.encode()
+            yield b"\0".join(parts)
+            yield b"\0".join((*parts, b"\0\1\0 "))
 
 
 def private_key():
@@ -104,8 +262,15 @@ def seeds():
     for pattern in ("*", "**", "a/**/b", "*.o", "**/*a*b?/**", "a?/*"):
         for path in ("a", "a/b", "a/c/b", "x.o", "d/xaxbx/y"):
             yield "glob", f"{pattern}\n{path}".encode()
-    for archive in archives():
-        yield "archive", archive
+    by_group = {}
+    for path in sorted(glob.glob(f"{ROOT}/vectors/*/*/bundle.intoto.jsonl")):
+        by_group.setdefault(path.split("/")[-3], []).append(read(path))
+    for bundles in by_group.values():
+        for one, other in zip(bundles, bundles[1:]):
+            yield "merge", one + b"\0" + other
+    for target, of in (("archive", archives), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
+        for data in of():
+            yield target, data
     yield "private_key", private_key()
 
 

@@ -23,6 +23,12 @@ pub(crate) use odb::{Found, Kind};
 
 /// Largest object that is read: it is held in memory.
 pub const MAX_OBJECT: u64 = 2 << 30;
+/// No byte of a repository becomes more than so many of an object: deflate comes to 1032. What deltas can make beyond that, honest ones do not.
+#[cfg(feature = "git")]
+const MAX_PACKED: u64 = 1100;
+/// The limit for the smallest repositories.
+#[cfg(feature = "git")]
+const MIN_LIMIT: u64 = 128 << 20;
 
 /// A repository or commit that cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Any bytes as a tar archive, plain or gzip; the first one says how much is stripped. What is read is a tree with a listing.
+//! Any bytes as an archive, of whatever form they begin like; the first one says how much is stripped. What is read is a tree with a listing.
 #![no_main]
 
 use countersign::archive::tree;

@@ -1,4 +1,4 @@
-//! Any bytes as a payload: provenance, verdict, run record. What is read is written and read again, the same.
+//! Any bytes as a payload: provenance, verdict, run record, approval. What is read is written and read again, the same.
 #![no_main]
 
 use countersign::statement::Statement;
@@ -12,6 +12,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
         Statement::RunRecord(record) => record.encode(),
         Statement::Verdict(verdict) => verdict.encode(),
+        Statement::Approval(approval) => approval.encode(),
         Statement::Other { .. } => return,
     };
     assert_eq!(Statement::decode(&written), Ok(statement));

@@ -1,6 +1,6 @@
 //! Reading objects.
 
-use super::{MAX_OBJECT, RepositoryError, member};
+use super::{MAX_OBJECT, MAX_PACKED, MIN_LIMIT, RepositoryError, member};
 use crate::path::TreePath;
 use crate::tree::MAX_ENTRIES;
 use gix::ObjectId;
@@ -171,19 +171,23 @@ impl Commit {
 
 pub(super) struct Reader {
     repo: gix::Repository,
+    /// Largest object.
+    limit: u64,
 }
 
 impl Reader {
     fn open(path: &Path, outside: Outside) -> Result<Reader, RepositoryError> {
         let unreadable = |why: String| RepositoryError::Unreadable { path: path.to_owned(), why };
-        if outside == Outside::Refused {
-            contained(path)?;
-        }
+        // An object states its length, and memory is taken for it before it is seen to be another.
+        let limit = match outside {
+            Outside::Refused => contained(path)?.saturating_mul(MAX_PACKED).clamp(MIN_LIMIT, MAX_OBJECT),
+            Outside::Allowed => MAX_OBJECT,
+        };
         let options = gix::open::Options::isolated()
             // Nothing that it says is done; and its format must be read whoever owns it.
             .with(gix::sec::Trust::Full)
             .config_overrides([
-                format!("gitoxide.objects.allocLimit={MAX_OBJECT}"),
+                format!("gitoxide.objects.allocLimit={limit}"),
                 "gitoxide.objects.noReplace=true".to_owned(),
                 "core.useReplaceRefs=false".to_owned(),
             ]);
@@ -194,7 +198,7 @@ impl Reader {
             let why = "its objects are in another directory".to_owned();
             return Err(RepositoryError::Outside { path: path.to_owned(), why });
         }
-        Ok(Reader { repo })
+        Ok(Reader { repo, limit })
     }
 
     fn resolve(&self, revision: &str) -> Result<ObjectId, String> {
@@ -229,8 +233,12 @@ impl Reader {
         let unread = |err: &dyn std::fmt::Display| format!("the object {id} cannot be read: {err}");
         let header = self.repo.try_find_header(id).map_err(|err| unread(&err))?;
         let header = header.ok_or_else(|| format!("the object {id} is missing"))?;
-        if header.size() > MAX_OBJECT {
-            return Err(format!("the object {id} is larger than {MAX_OBJECT} bytes"));
+        if header.size() > self.limit {
+            let (size, limit) = (header.size(), self.limit);
+            return Err(match limit {
+                MAX_OBJECT => format!("the object {id} is larger than {limit} bytes"),
+                _ => format!("the object {id} says that it is of {size} bytes, in a repository too small to hold it"),
+            });
         }
         let object = self.repo.find_object(id).map_err(|err| unread(&err))?;
         let (kind, data) = (object.kind, object.detach().data);
@@ -259,8 +267,9 @@ const MAX_FILES: usize = 10_000_000;
 /// Longest of the files that are read as a whole.
 const MAX_TEXT: u64 = 256 << 20;
 
-/// Whether all that would be read is below `path`, and files and directories only: gix would follow links and wait for FIFOs.
-fn contained(path: &Path) -> Result<(), RepositoryError> {
+/// Whether all that would be read is below `path`, and files and directories only: gix would follow links and wait for FIFOs. Gives the length
+/// of all files together.
+fn contained(path: &Path) -> Result<u64, RepositoryError> {
     let outside = |why: String| RepositoryError::Outside { path: path.to_owned(), why };
     let fail = |at: &Path, err: std::io::Error| RepositoryError::Unreadable {
         path: path.to_owned(),
@@ -287,7 +296,7 @@ fn contained(path: &Path) -> Result<(), RepositoryError> {
             waiting.push(dir.join(name));
         }
     }
-    let mut seen = 0;
+    let (mut seen, mut length) = (0, 0u64);
     while let Some(at) = waiting.pop() {
         let meta = at.symlink_metadata().map_err(|err| fail(&at, err))?;
         seen += 1;
@@ -302,7 +311,9 @@ fn contained(path: &Path) -> Result<(), RepositoryError> {
             return Err(outside(format!("{} is a link or device", at.display())));
         } else if meta.len() > MAX_TEXT && !at.starts_with(dir.join("objects")) {
             return Err(outside(format!("{} is longer than {MAX_TEXT} bytes", at.display())));
+        } else {
+            length = length.saturating_add(meta.len());
         }
     }
-    Ok(())
+    Ok(length)
 }

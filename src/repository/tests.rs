@@ -151,6 +151,35 @@ fn an_object_must_be_what_its_id_says() {
     }
 }
 
+/// Found by fuzzing: two gigabytes of memory for a kilobyte of repository.
+#[test]
+fn an_object_that_says_it_is_larger_than_it_can_be() {
+    let dir = checkout("sha1");
+    let root = dir.path();
+    let id = git(root, &["rev-parse", "HEAD:a0"]);
+    // As zlib has what is not packed: two bytes, the mark of the last block, its length twice; and Adler's sum behind it.
+    let stored = |text: &[u8]| {
+        let length = text.len() as u16;
+        let (a, b) = text.iter().fold((1, 0), |(a, b), byte| (a + u32::from(*byte), b + a + u32::from(*byte)));
+        let sum = ((b % 65_521) << 16) | (a % 65_521);
+        [&b"\x78\x01\x01"[..], &length.to_le_bytes(), &(!length).to_le_bytes(), text, &sum.to_be_bytes()].concat()
+    };
+    for (size, why) in [(1900u64 << 20, "too small to hold it"), ((128 << 20) + 1, "too small to hold it"), (1, "")] {
+        overwrite(root, &id, &stored(format!("blob {size}\0x").as_bytes()));
+        let said = refusal(root, "HEAD");
+        assert!(said.contains(&id) && said.contains(why) && said.contains("too small") != why.is_empty(), "{said}");
+    }
+    // Nothing packs better than zeros do.
+    let dir = checkout("sha1");
+    let root = dir.path();
+    std::fs::File::create(root.join("zeros")).unwrap().set_len(144 << 20).unwrap();
+    git(root, &["-c", "core.compression=9", "add", "zeros"]);
+    git(root, &["commit", "-q", "-m", "zeros"]);
+    let stored = git(root, &["cat-file", "--batch-check=%(objectsize:disk)", "--batch-all-objects"]);
+    assert!(stored.lines().all(|size| size.parse::<u64>().unwrap() < 160 << 10), "{stored}");
+    assert_eq!(of_commit(root, "HEAD"), read(&Source::open(root, 0).unwrap()));
+}
+
 #[test]
 fn a_damaged_pack() {
     let dir = checkout("sha1");
