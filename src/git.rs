@@ -200,7 +200,9 @@ mod tests {
         assert_eq!(tree_id(&hollow), tree_id(&empty));
         assert_eq!(swhid(&hollow).unwrap().to_string(), "1ae11ad4a07730268bfe7856fda56a8ccf11fa19");
         let plain = entry(b"p", Node::File { perm: 0o644, content: content(b"x", Wanted::default()) });
-        let tree = Tree::new(TreeKind::Source, vec![file(b"a", b"x"), plain]).unwrap();
+        let only_sha1 = Wanted { git_blob_sha256: false, ..Wanted::GIT };
+        let first = entry(b"a", Node::File { perm: 0o644, content: content(b"x", only_sha1) });
+        let tree = Tree::new(TreeKind::Source, vec![first, plain]).unwrap();
         assert!(matches!(tree_id(&tree), Err(GitError::NotHashed(path)) if path.as_bytes() == b"p"));
         assert!(matches!(tree_id_sha256(&tree), Err(GitError::NotHashed(path)) if path.as_bytes() == b"a"));
         assert_eq!(tree_id(&Tree::new(TreeKind::Output, vec![]).unwrap()), Err(GitError::NotASource));
