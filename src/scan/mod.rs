@@ -5,6 +5,7 @@
 //! directories is ever opened; what cannot be read is an error that names it, never left out in silence. Each entry's stamp (device,
 //! inode, mode, size, times) is noted as it is read, so that [`Scanned::changed`] can say afterwards whether all of it stood still.
 
+mod again;
 #[cfg(unix)]
 pub(crate) mod beneath;
 #[cfg(unix)]
@@ -22,6 +23,7 @@ use crate::path::{PathRefused, TreePath};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
 #[cfg(unix)]
 pub use known::{Known, Looks};
+use again::Stamps;
 use stamp::{Stamp, Stamper};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -143,23 +145,6 @@ pub struct Scanned {
     /// Roots of an environment that are not there.
     pub absent: Vec<PathBuf>,
     stamps: Stamps,
-}
-
-/// Entries that are looked at again in a few milliseconds: for fewer no thread is started.
-const LOOKS: usize = 4096;
-
-/// Eight bytes an entry, twice that for a directory.
-#[derive(Debug)]
-struct Stamps {
-    stamper: Stamper,
-    /// What the tree's paths are relative to; of an archive, the archive.
-    base: PathBuf,
-    /// The base itself, unless it is an environment's.
-    base_stamp: Option<Stamp>,
-    /// Of everything but directories, in the order of the tree's entries.
-    leaves: Vec<u64>,
-    /// Of all directories, also those that a source's listing does not name; sorted.
-    dirs: Vec<(TreePath, Stamp)>,
 }
 
 /// One thing that was found.
@@ -395,97 +380,6 @@ impl Scanned {
         let stamps = Stamps { stamper, base: path.to_owned(), base_stamp, leaves: Vec::new(), dirs: Vec::new() };
         Scanned { tree, excluded, absent: Vec::new(), stamps }
     }
-
-    /// Looks at every entry again, without reading contents: the first path that is not as it was when it was read. A directory counts
-    /// as changed when it is another one or holds a name that was not there; its times alone say nothing.
-    pub fn changed(&self) -> Result<Option<PathBuf>, ScanError> {
-        let stamps = &self.stamps;
-        let known = |path: &TreePath| {
-            self.tree.entries().binary_search_by(|e| e.path.cmp(path)).is_ok()
-                || stamps.dirs.binary_search_by(|(p, _)| p.cmp(path)).is_ok()
-                || self.excluded.binary_search(path).is_ok()
-        };
-        for path in &self.absent {
-            if stamps.stamper.at(path)?.is_some() {
-                return Ok(Some(path.clone()));
-            }
-        }
-        if let Some(then) = &stamps.base_stamp {
-            // The user named the base, so a link there is followed as it was.
-            let meta = std::fs::metadata(&stamps.base).map_err(|err| ScanError::io("read", &stamps.base, err))?;
-            let now = stamps.stamper.meta(&meta);
-            if let Some(path) = differing(&stamps.base, None, meta.is_dir(), *then, Some(now), &known)? {
-                return Ok(Some(path));
-            }
-            if !meta.is_dir() {
-                return Ok(None);
-            }
-        }
-        for (path, then) in &stamps.dirs {
-            let shown = stamps.base.join(os(path));
-            let now = stamps.stamper.at(&shown)?;
-            if let Some(path) = differing(&shown, Some(path), true, *then, now, &known)? {
-                return Ok(Some(path));
-            }
-        }
-        let leaves = self.tree.entries().iter().filter(|e| !matches!(e.node, Node::Dir { .. }));
-        let leaves: Vec<(&Entry, &u64)> = leaves.zip(&stamps.leaves).collect();
-        let look = |some: &[(&Entry, &u64)]| {
-            for (entry, then) in some {
-                let shown = stamps.base.join(os(&entry.path));
-                if stamps.stamper.at(&shown)?.is_none_or(|now| now.whole != **then) {
-                    return Ok(Some(shown));
-                }
-            }
-            Ok(None)
-        };
-        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let share = leaves.len().div_ceil(threads).max(LOOKS);
-        std::thread::scope(|scope| {
-            let look = &look;
-            let mut shares = leaves.chunks(share);
-            let first = shares.next().unwrap_or_default();
-            let others: Vec<_> = shares.map(|some| scope.spawn(move || look(some))).collect();
-            // The first path of the first that has any.
-            let mut changed: Result<Option<PathBuf>, ScanError> = look(first);
-            for other in others {
-                let other = other.join().map_err(|_| ScanError::Panicked)?;
-                if matches!(changed, Ok(None)) {
-                    changed = other;
-                }
-            }
-            changed
-        })
-    }
-}
-
-/// What of a directory (or an archive) is not as it was.
-fn differing(
-    shown: &Path,
-    path: Option<&TreePath>,
-    dir: bool,
-    then: Stamp,
-    now: Option<Stamp>,
-    known: &dyn Fn(&TreePath) -> bool,
-) -> Result<Option<PathBuf>, ScanError> {
-    match now {
-        Some(now) if now.whole == then.whole => return Ok(None),
-        Some(now) if dir && now.place == then.place => {}
-        _ => return Ok(Some(shown.to_owned())),
-    }
-    let fail = |err| ScanError::io("read", shown, err);
-    for name in std::fs::read_dir(shown).map_err(fail)? {
-        let name = name.map_err(fail)?.file_name();
-        let bytes = name.as_encoded_bytes();
-        let here = match path {
-            Some(path) => path.join(bytes),
-            None => TreePath::from_bytes(bytes),
-        };
-        if !here.is_ok_and(|here| known(&here)) {
-            return Ok(Some(shown.join(name)));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(unix)]
