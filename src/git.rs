@@ -170,7 +170,7 @@ mod tests {
         let exclude = |path: &TreePath, _: bool| path.as_bytes() == b".git";
         let options = crate::scan::Options {
             wanted: Wanted::SOURCE,
-            exclude: &exclude,
+            exclude: Some(&exclude),
             ..crate::scan::Options::new(TreeKind::Source)
         };
         let tree = crate::scan::tree(root, &options).unwrap().tree;

@@ -56,8 +56,7 @@ impl Scanned {
                 let now = looker.at(path)?;
                 // As nearly all are: then its name is not wanted.
                 if now.is_none_or(|now| now.whole != then.whole)
-                    && let Some(path) =
-                        differing(&stamps.base.join(os(path)), Some(path), true, *then, now, &known)?
+                    && let Some(path) = differing(&stamps.base.join(os(path)), Some(path), true, *then, now, &known)?
                 {
                     return Ok(Some(path));
                 }
@@ -218,3 +217,6 @@ fn differing(
     }
     Ok(None)
 }
+
+#[cfg(all(test, unix))]
+mod tests;

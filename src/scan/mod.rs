@@ -8,6 +8,7 @@
 mod again;
 #[cfg(unix)]
 pub(crate) mod beneath;
+mod gather;
 #[cfg(unix)]
 mod known;
 #[cfg(not(unix))]
@@ -21,9 +22,10 @@ use crate::digest::{Content, Wanted};
 use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+use again::Stamps;
+use gather::Gathered;
 #[cfg(unix)]
 pub use known::{Known, Looks};
-use again::Stamps;
 use stamp::{Stamp, Stamper};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -42,7 +44,7 @@ pub struct Options<'a> {
     /// Digests beside SHA-256.
     pub wanted: Wanted,
     /// What is left out.
-    pub exclude: &'a Exclude<'a>,
+    pub exclude: Option<&'a Exclude<'a>>,
     /// Whether [`Scanned::excluded`] names what is left out, which then counts as entries do. What a build left beside its outputs may be
     /// any number of paths, and nobody asks for them; without them [`Scanned::changed`] takes them for new.
     pub note_excluded: bool,
@@ -74,7 +76,7 @@ impl<'a> Options<'a> {
         Options {
             kind,
             wanted: Wanted::default(),
-            exclude: &|_, _| false,
+            exclude: None,
             note_excluded: true,
             threads: NonZeroUsize::MIN,
             progress: None,
@@ -180,16 +182,10 @@ use plain::root as walk_root;
 /// Reads the directory `root` (which may be a link: the user named it) as a tree.
 pub fn tree(root: &Path, options: &Options<'_>) -> Result<Scanned, ScanError> {
     let stamper = Stamper::default();
-    let mut found = Vec::new();
-    let mut sink = Sink {
-        prepare: &|found| found,
-        take: &mut |more| {
-            found.extend(more);
-            Ok(())
-        },
-    };
+    let mut gathered = Gathered::default();
+    let mut sink = Sink { prepare: &|found| found, take: &mut |more| gathered.take(more) };
     let ended = walk_root(root, options, &stamper, &mut sink)?;
-    assemble(options.kind, found, ended.excluded, root.to_owned(), Some(ended.base), stamper)
+    gathered.assemble(options.kind, ended.excluded, root.to_owned(), Some(ended.base), stamper)
 }
 
 /// What is known of a directory whose listing was written out.
@@ -242,7 +238,7 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
     use std::os::unix::ffi::OsStrExt as _;
     let stamper = Stamper::default();
     let options = Options { kind: TreeKind::Environment, ..*options };
-    let known = known.filter(|_| options.wanted == Wanted::default());
+    let known = known.filter(|_| options.wanted == Wanted::default()).map(known::Asked::new);
     let mut paths = Vec::new();
     for root in roots {
         let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(without_end_slashes);
@@ -251,32 +247,26 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
     }
     paths.sort_unstable_by(|a, b| a.parts().cmp(b.parts()));
     paths.dedup();
-    let (mut found, mut excluded, mut absent): (Vec<Found>, Vec<TreePath>, Vec<PathBuf>) = Default::default();
+    let (mut gathered, mut excluded, mut absent): (Gathered, Vec<TreePath>, Vec<PathBuf>) = Default::default();
     let mut inside: Option<TreePath> = None;
     for path in paths {
         if inside.as_ref().is_some_and(|dir| below(&path, dir)) {
             continue;
         }
         let shown = Path::new("/").join(path.to_os());
-        let before = found.len();
-        let mut sink = Sink {
-            prepare: &|found| found,
-            take: &mut |more| {
-                found.extend(more);
-                Ok(())
-            },
-        };
-        match walk::named(&shown, &path, &options, known, &stamper, &mut sink)? {
+        let before = gathered.entries().len();
+        let mut sink = Sink { prepare: &|found| found, take: &mut |more| gathered.take(more) };
+        match walk::named(&shown, &path, &options, known.as_ref(), &stamper, &mut sink)? {
             None => absent.push(shown),
             Some(ended) => {
-                if found.get(before).is_some_and(|first: &Found| matches!(first.entry.node, Node::Dir { .. })) {
+                if gathered.entries().get(before).is_some_and(|first| matches!(first.node, Node::Dir { .. })) {
                     inside = Some(path);
                 }
                 excluded.extend(ended.excluded);
             }
         }
     }
-    let mut scanned = assemble(TreeKind::Environment, found, excluded, "/".into(), None, stamper)?;
+    let mut scanned = gathered.assemble(TreeKind::Environment, excluded, "/".into(), None, stamper)?;
     scanned.absent = absent;
     Ok(scanned)
 }
@@ -331,39 +321,6 @@ pub fn file(path: &Path, wanted: Wanted) -> Result<Content, ScanError> {
         return Err(ScanError::Changed(path.to_owned()));
     }
     Ok(content)
-}
-
-/// Sorts what was found, keeps the stamps in the tree's order.
-fn assemble(
-    kind: TreeKind,
-    mut found: Vec<Found>,
-    mut excluded: Vec<TreePath>,
-    base: PathBuf,
-    base_stamp: Option<Stamp>,
-    stamper: Stamper,
-) -> Result<Scanned, ScanError> {
-    if found.len() > MAX_ENTRIES {
-        return Err(TreeError::TooMany.into());
-    }
-    // Sorted already, but for the roots of an environment among one another.
-    found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
-    let mut leaves = Vec::new();
-    let mut dirs = Vec::new();
-    let mut entries = Vec::with_capacity(found.len());
-    for Found { entry, stamp, listed } in found {
-        match entry.node {
-            Node::Dir { .. } => dirs.push((entry.path.clone(), stamp)),
-            _ => leaves.push(stamp.whole),
-        }
-        if listed {
-            entries.push(entry);
-        }
-    }
-    leaves.shrink_to_fit();
-    excluded.sort_unstable();
-    let tree = Tree::new(kind, entries)?;
-    let stamps = Stamps { stamper, base, base_stamp, leaves, dirs };
-    Ok(Scanned { tree, excluded, absent: Vec::new(), stamps })
 }
 
 impl Scanned {
