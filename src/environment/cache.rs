@@ -31,6 +31,8 @@
 //! BLAKE3 of all that            32
 //! ```
 //!
+//! For 131,000 files that is 12 MB; a process that reads such an environment with it holds 60 MB at most.
+//!
 //! The last is against accidents. Whoever may write the file may make one that verifies; see docs/threats.md.
 
 use super::shape::Shape;

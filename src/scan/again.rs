@@ -50,7 +50,7 @@ impl Scanned {
                 return Ok(None);
             }
         }
-        let dirs = first_of(&stamps.dirs, &|some| {
+        let dirs = first_of(&stamps.dirs, |some| {
             let mut looker = Looker::new(stamps);
             for (path, then) in some {
                 let now = looker.at(path)?;
@@ -68,7 +68,7 @@ impl Scanned {
         }
         let leaves = self.tree.entries().iter().filter(|e| !matches!(e.node, Node::Dir { .. }));
         let leaves: Vec<(&Entry, &u64)> = leaves.zip(&stamps.leaves).collect();
-        first_of(&leaves, &|some| {
+        first_of(&leaves, |some| {
             let mut looker = Looker::new(stamps);
             for (entry, then) in some {
                 if looker.at(&entry.path)?.is_none_or(|now| now.whole != **then) {
@@ -83,11 +83,12 @@ impl Scanned {
 /// Looks at all on as many threads as there are processors: the first path of the first part that has any.
 fn first_of<T: Sync>(
     all: &[T],
-    look: &(dyn Fn(&[T]) -> Result<Option<PathBuf>, ScanError> + Sync),
+    look: impl Fn(&[T]) -> Result<Option<PathBuf>, ScanError> + Sync,
 ) -> Result<Option<PathBuf>, ScanError> {
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let share = all.len().div_ceil(threads).max(LOOKS);
     std::thread::scope(|scope| {
+        let look = &look;
         let mut shares = all.chunks(share);
         let first = shares.next().unwrap_or_default();
         let others: Vec<_> = shares.map(|some| scope.spawn(move || look(some))).collect();
