@@ -13,7 +13,7 @@ pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment, SourceIds};
 use crate::tree::{Tree, TreeError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -238,10 +238,12 @@ pub enum Reading<'c> {
 pub struct Built {
     /// The outputs.
     pub outputs: Tree,
-    /// What the build ran in, and its listing.
+    /// What the build ran in.
     pub environment: TreeDigest,
-    /// The listing that `environment` is the digest of.
-    pub environment_listing: String,
+    /// The listing that `environment` is the digest of; `None` after [`Reading::Changes`].
+    pub environment_listing: Option<String>,
+    /// Which contents of outputs are in the environment, each with the first path there.
+    pub environment_holds: HashMap<Sha256, TreePath>,
     /// How much of it was read.
     pub environment_read: Counts,
     /// How it was isolated.
@@ -320,9 +322,10 @@ pub fn run(
     let mut fingerprint: Fingerprint =
         plan.host.fingerprint(threads, cache, &mut |files, bytes| stage(Stage::Environment(files, bytes)))?;
     if isolation == Isolation::Sandbox
-        && let Some(socket) = socket(fingerprint.listing())
+        // On a read-only mount it can still be connected to, from any network namespace.
+        && let Some(socket) = fingerprint.socket()
     {
-        return Err(BuildError::Socket(socket));
+        return Err(BuildError::Socket(socket.clone()));
     }
     stage(Stage::Steps);
     let (ran, observation) = match isolation {
@@ -333,21 +336,26 @@ pub fn run(
         }
         Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
     };
-    let (environment, environment_listing) = (fingerprint.digest(), fingerprint.listing().to_owned());
-    let environment_read = fingerprint.counts();
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
     stage(Stage::Outputs);
     let outputs = outputs::outputs(plan, &dir)?;
+    let environment_holds = fingerprint.holds(&outputs::contents(&outputs))?;
+    let (environment, environment_read) = (fingerprint.digest(), fingerprint.counts());
+    let environment_listing = fingerprint.into_listing();
     let log = (size, hasher.finish());
-    Ok(Built { outputs, environment, environment_listing, environment_read, observation, ran, log, work })
-}
-
-/// A Unix socket that stands on a read-only mount can still be connected to, from any network namespace.
-fn socket(listing: &str) -> Option<TreePath> {
-    let line = listing.lines().find(|line| line.starts_with("14"))?;
-    TreePath::from_escaped(line.splitn(4, ' ').nth(3)?).ok()
+    Ok(Built {
+        outputs,
+        environment,
+        environment_listing,
+        environment_holds,
+        environment_read,
+        observation,
+        ran,
+        log,
+        work,
+    })
 }
 
 /// A directory for one build, gone with this value.

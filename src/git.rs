@@ -138,10 +138,6 @@ mod tests {
         Entry { path: TreePath::from_bytes(path).unwrap(), node }
     }
 
-    fn file(path: &[u8], bytes: &[u8]) -> Entry {
-        entry(path, Node::File { perm: 0o644, content: content(bytes, Wanted::GIT) })
-    }
-
     fn run(dir: &std::path::Path, args: &[&str]) -> String {
         let mut git = std::process::Command::new("git");
         git.args(args).current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
@@ -170,7 +166,7 @@ mod tests {
         let exclude = |path: &TreePath, _: bool| path.as_bytes() == b".git";
         let options = crate::scan::Options {
             wanted: Wanted::GIT,
-            exclude: &exclude,
+            exclude: Some(&exclude),
             ..crate::scan::Options::new(TreeKind::Source)
         };
         let tree = crate::scan::tree(root, &options).unwrap().tree;

@@ -127,7 +127,7 @@ impl Source {
         write: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> Result<Listed, SourceError> {
         if self.is_directory() {
-            let options = Options { exclude, threads, progress, ..Options::new(TreeKind::Source) };
+            let options = Options { exclude: Some(exclude), threads, progress, ..Options::new(TreeKind::Source) };
             return Ok(scan::list(&self.path, &options, write)?);
         }
         let scanned = self.scan(Wanted::default(), exclude, threads, progress)?;
@@ -147,7 +147,8 @@ impl Source {
     ) -> Result<Scanned, SourceError> {
         match &self.form {
             Form::Directory => {
-                let options = Options { wanted, exclude, threads, progress, ..Options::new(TreeKind::Source) };
+                let options =
+                    Options { wanted, exclude: Some(exclude), threads, progress, ..Options::new(TreeKind::Source) };
                 Ok(scan::tree(&self.path, &options)?)
             }
             Form::Archive { strip, limit } => Ok(archive::tree(&self.path, *strip, wanted, exclude, *limit, progress)?),

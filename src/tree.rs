@@ -40,6 +40,8 @@ pub const FILE: u32 = 0o100_000;
 pub const DIR: u32 = 0o040_000;
 /// A symbolic link.
 pub const LINK: u32 = 0o120_000;
+/// A Unix socket.
+pub const SOCKET: u32 = 0o140_000;
 /// Most entries in one tree.
 pub const MAX_ENTRIES: usize = 10_000_000;
 
@@ -152,10 +154,19 @@ impl Tree {
         if entries.len() > MAX_ENTRIES {
             return Err(TreeError::TooMany);
         }
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
-            return Err(TreeError::Twice(pair[0].path.clone()));
+        // A walk gives them sorted.
+        if !entries.is_sorted_by(|a, b| a.path < b.path) {
+            entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+            if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
+                return Err(TreeError::Twice(pair[0].path.clone()));
+            }
         }
+        // What is in a directory of the tree needs no more than that: the directory is an entry and is looked at as such. A source's are
+        // not kept, and must be known.
+        let dirs: HashSet<&[u8]> = match kind {
+            TreeKind::Source => HashSet::new(),
+            _ => entries.iter().filter(|e| matches!(e.node, Node::Dir { .. })).map(|e| e.path.as_bytes()).collect(),
+        };
         let mut parents = HashSet::new();
         // Entries of one directory mostly follow one another: their parent is looked at once.
         let mut last: &[u8] = b"";
@@ -168,6 +179,9 @@ impl Tree {
                 continue;
             }
             last = dir.unwrap_or_default();
+            if dirs.contains(last) {
+                continue;
+            }
             let mut above = entry.path.parent();
             while let Some(parent) = above {
                 let found = entries.binary_search_by(|e| e.path.cmp(&parent)).map(|at| &entries[at].node);

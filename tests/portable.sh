@@ -16,7 +16,7 @@ sid=$work/root
 mkdir -p "$cache" "$sid"
 if [ ! -e "$base" ]; then
 	# A mirror that is a few weeks behind is as good.
-	expect 0 mmdebstrap --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' --include=ca-certificates,cargo,gcc,libc6-dev,rust-src,rustc \
+	expect 0 mmdebstrap --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' --include=ca-certificates,cargo,gcc,libc6-dev,mount,rust-src,rustc \
 		--format=tar sid "$base.new" "deb $(main_mirror) sid main"
 	mv "$base.new" "$base"
 fi

@@ -6,7 +6,7 @@ use crate::fs::Why;
 use crate::path::TreePath;
 use crate::scan::{self, Most, ScanError};
 use crate::tree::{Node, Tree, TreeKind};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -25,7 +25,7 @@ pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
     let mut options = scan::Options::new(TreeKind::Output);
     options.wanted = Wanted::SUBJECT;
     let leave_out = |path: &TreePath, is_dir: bool| !wanted(path, is_dir);
-    options.exclude = &leave_out;
+    options.exclude = Some(&leave_out);
     options.note_excluded = false;
     options.most = Most { entries: MAX_OUTPUTS, bytes: recipe.limits.outputs };
     let entries = scan::tree(dir, &options).map_err(unreadable)?.tree.into_entries();
@@ -78,7 +78,7 @@ fn made(plan: &Plan, dir: &Path) -> Vec<TreePath> {
         !is_dir || new.len() == COLLECTED
     };
     let mut options = scan::Options::new(TreeKind::Environment);
-    options.exclude = &note;
+    options.exclude = Some(&note);
     options.note_excluded = false;
     // What was noted before an error is as good.
     let _ = scan::tree(dir, &options);
@@ -106,36 +106,31 @@ pub enum CopyOf {
     Environment(TreePath),
 }
 
+/// The contents of the outputs, empty ones aside.
+pub(super) fn contents(outputs: &Tree) -> BTreeSet<Sha256> {
+    outputs.files().filter(|(_, content)| content.size > 0).map(|(_, content)| content.sha256).collect()
+}
+
 /// The outputs, empty ones aside, whose bytes are those of a file in the source or in the environment; for each output the first
 /// file of either kind.
 pub fn copies(built: &Built, plan: &Plan) -> Vec<OutputCopy> {
-    copies_among(&built.outputs, plan, &built.environment_listing)
+    copies_among(&built.outputs, plan, &built.environment_holds)
 }
 
-/// The same for any output tree and the listing of an environment, which may be empty.
-pub fn copies_among(outputs: &Tree, plan: &Plan, environment: &str) -> Vec<OutputCopy> {
-    let mut before: HashMap<Sha256, (Option<TreePath>, Option<TreePath>)> = HashMap::new();
-    for (_, content) in outputs.files().filter(|(_, content)| content.size > 0) {
-        before.insert(content.sha256, (None, None));
-    }
+/// The same for any output tree and what is known of an environment, which may be nothing.
+pub fn copies_among(outputs: &Tree, plan: &Plan, environment: &HashMap<Sha256, TreePath>) -> Vec<OutputCopy> {
+    let mut source: HashMap<Sha256, Option<&TreePath>> =
+        contents(outputs).into_iter().map(|sha256| (sha256, None)).collect();
     for (path, content) in plan.tree.files() {
-        if let Some((source, _)) = before.get_mut(&content.sha256) {
-            source.get_or_insert_with(|| path.clone());
-        }
-    }
-    for line in environment.lines().filter(|line| line.starts_with("100")) {
-        // mode, size, sha256, path
-        let mut fields = line.splitn(4, ' ').skip(2);
-        let sha256 = fields.next().and_then(|hex| hex.parse::<Sha256>().ok());
-        if let Some((_, found @ None)) = sha256.and_then(|sha256| before.get_mut(&sha256)) {
-            *found = fields.next().and_then(|path| TreePath::from_escaped(path).ok());
+        if let Some(first) = source.get_mut(&content.sha256) {
+            first.get_or_insert(path);
         }
     }
     let mut copies = Vec::new();
     for (path, content) in outputs.files().filter(|(_, content)| content.size > 0) {
-        let Some((source, environment)) = before.get(&content.sha256) else { continue };
-        let kinds =
-            source.iter().cloned().map(CopyOf::Source).chain(environment.iter().cloned().map(CopyOf::Environment));
+        let source = source.get(&content.sha256).copied().flatten().cloned();
+        let environment = environment.get(&content.sha256).cloned();
+        let kinds = source.map(CopyOf::Source).into_iter().chain(environment.map(CopyOf::Environment));
         copies.extend(kinds.map(|of| OutputCopy { output: path.clone(), of }));
     }
     copies

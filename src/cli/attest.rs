@@ -24,6 +24,7 @@ use crate::tree::Tree;
 use crate::unsigned;
 use clap::Args as ClapArgs;
 use serde_json::json;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What is built, and as which release.
@@ -225,8 +226,9 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         export(&built, out)?;
         made.dirs.push(out);
     }
+    let listing = built.environment_listing.as_deref().ok_or_else(not_whole)?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
-    fs::write(&environment, built.environment_listing.as_bytes(), 0o644, existing)?;
+    fs::write(&environment, listing.as_bytes(), 0o644, existing)?;
     made.files.push(&environment);
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
     made.keep();
@@ -243,7 +245,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
         "kept beside it: {}, {} ({})",
         ui::escape(&log.display().to_string()),
         ui::escape(&environment.display().to_string()),
-        bytes_in_words(built.environment_listing.len())
+        bytes_in_words(listing.len())
     ));
     Ok(Exit::Yes)
 }
@@ -262,7 +264,7 @@ fn not_observed(
         BuildError::OutputScan(err) => Failure::from(err),
         err => Failure::from(err),
     })?;
-    let copies = build::copies_among(&outputs, plan, "");
+    let copies = build::copies_among(&outputs, plan, &HashMap::new());
     note_copies(&copies);
     let provenance = Provenance {
         order: plan.order().clone(),
@@ -387,6 +389,11 @@ fn once(
 ) -> Result<(Built, Times), Failure> {
     let scratch = places::scratch(what.flags.scratch.as_deref(), source, plan.roots())?;
     run_logged(plan, what.sandbox.isolation(), reading, &scratch, log, failed, !what.flags.quiet)
+}
+
+/// A defect: what is kept for good is of a run that read everything, and such a run has its listing.
+pub fn not_whole() -> Failure {
+    Failure::new(Exit::Internal, "the environment was not read as a whole")
 }
 
 /// One run of a plan with its log; the whole environment is read.

@@ -311,7 +311,8 @@ fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built
         let live = !args.flags.quiet && args.jobs.get() == 1;
         let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live)?;
         run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
-        place.write(&format!("run-{number}.environment"), run.0.environment_listing.as_bytes())?;
+        let environment = run.0.environment_listing.as_deref().ok_or_else(attest::not_whole)?;
+        place.write(&format!("run-{number}.environment"), environment.as_bytes())?;
         place.write(&format!("run-{number}.listing"), run.0.outputs.listing().as_bytes())?;
         Ok(run)
     };

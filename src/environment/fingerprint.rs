@@ -3,12 +3,15 @@
 
 use super::Host;
 use super::cache::{MAX_CACHE, Memory, Moment};
-use crate::digest::{self, TreeDigest};
+use crate::digest::{self, Sha256, TreeDigest};
 use crate::json;
+use crate::path::TreePath;
 use crate::sandbox::{Helper, Reader, SandboxError};
 use crate::scan::{self, Known, Options};
-use crate::tree::{Listing, Node, TreeKind};
+use crate::tree::{Listing, Node, SOCKET, TYPE_BITS, Tree, TreeKind};
 use serde::{Deserialize, Serialize};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
 use std::num::NonZeroUsize;
@@ -20,6 +23,8 @@ use std::time::{Duration, Instant, SystemTime};
 const LINE: usize = 1 << 24;
 /// Longest listing that the helper may send.
 const MAX_LISTING: u64 = 4 << 30;
+/// Most digests that are asked for in one line; for more the listing is had.
+const FEW: usize = 500;
 /// Time between two reports of progress.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,9 +47,11 @@ pub enum FingerprintError {
 
 /// An environment as it was found. The process that read it waits, to look again.
 pub struct Fingerprint {
-    text: String,
     digest: TreeDigest,
     counts: Counts,
+    socket: Option<TreePath>,
+    /// With a cache, only once it was asked for: it is long, and seldom wanted then.
+    listing: Option<String>,
     helper: Helper,
 }
 
@@ -88,13 +95,37 @@ struct CacheFollows {
 enum Answer {
     /// So many files and bytes have been read.
     Progress(u64, u64),
+    /// So many bytes of a new cache follow.
+    Read(Reading),
     /// So many bytes of listing follow.
     Listing(u64),
-    /// So many bytes of a new cache follow, and the one that was given was useless.
-    Read(Counts, Option<u64>, bool),
+    /// For each digest the first path, escaped.
+    Holds(Vec<Option<String>>),
     Unchanged,
     Changed(OsString),
     Failed(String),
+}
+
+/// What a reading came to.
+#[derive(Serialize, Deserialize)]
+struct Reading {
+    counts: Counts,
+    /// Only with a cache: without one, the digest is made of the listing itself.
+    digest: Option<String>,
+    /// The first path of a socket, escaped.
+    socket: Option<String>,
+    /// Length of the new cache that follows.
+    new: Option<u64>,
+    /// The cache that was given was none.
+    useless: bool,
+}
+
+/// What may be asked then.
+#[derive(Serialize, Deserialize)]
+enum Ask {
+    Listing,
+    Holds(Vec<Sha256>),
+    Changed,
 }
 
 impl Host {
@@ -116,38 +147,71 @@ impl Host {
         if let Some(cache) = &cache {
             helper.to.write_all(&cache.given).map_err(FingerprintError::Pipe)?;
         }
-        let length = loop {
+        let reading = loop {
             match hear(&mut helper.from)? {
                 Answer::Progress(files, bytes) => progress(files, bytes),
-                Answer::Listing(length) if length <= MAX_LISTING => break length,
+                Answer::Read(reading) => break reading,
                 Answer::Failed(why) => return Err(FingerprintError::Scan(why)),
                 _ => return Err(FingerprintError::Answer),
             }
         };
-        let mut text = String::new();
-        let read = (&mut helper.from).take(length).read_to_string(&mut text).map_err(FingerprintError::Pipe)?;
-        let Answer::Read(counts, new, useless) = hear(&mut helper.from)? else { return Err(FingerprintError::Answer) };
-        if let Some(length) = new {
-            let new = exactly(&mut helper.from, length)?;
-            let cache = cache.as_deref_mut().ok_or(FingerprintError::Answer)?;
-            cache.new = Some(new);
-        }
-        if let Some(cache) = cache {
-            cache.useless = useless;
-        }
-        let listing = Listing::parse(&text).map_err(|_| FingerprintError::Answer)?;
-        if read as u64 != length || listing.kind != TreeKind::Environment {
-            return Err(FingerprintError::Answer);
-        }
-        let digest = TreeDigest::from_bytes(*digest::sha256(text.as_bytes()).as_bytes());
-        Ok(Fingerprint { text, digest, counts, helper })
+        let path = |text: &str| TreePath::from_escaped(text).map_err(|_| FingerprintError::Answer);
+        let socket = reading.socket.as_deref().map(path).transpose()?;
+        let counts = reading.counts;
+        let Some(cache) = cache else {
+            let (listing, digest) = listing(&mut helper)?;
+            return Ok(Fingerprint { digest, counts, socket, listing: Some(listing), helper });
+        };
+        cache.new = reading.new.map(|length| exactly(&mut helper.from, length)).transpose()?;
+        cache.useless = reading.useless;
+        let digest = reading.digest.and_then(|hex| hex.parse().ok()).ok_or(FingerprintError::Answer)?;
+        Ok(Fingerprint { digest, counts, socket, listing: None, helper })
+    }
+}
+
+/// The listing and its digest.
+fn listing(helper: &mut Helper) -> Result<(String, TreeDigest), FingerprintError> {
+    let Answer::Listing(length @ ..=MAX_LISTING) = ask(helper, &Ask::Listing)? else {
+        return Err(FingerprintError::Answer);
+    };
+    let mut text = String::new();
+    let read = (&mut helper.from).take(length).read_to_string(&mut text).map_err(FingerprintError::Pipe)?;
+    let parsed = Listing::parse(&text).map_err(|_| FingerprintError::Answer)?;
+    if read as u64 != length || parsed.kind != TreeKind::Environment {
+        return Err(FingerprintError::Answer);
+    }
+    let digest = digest::sha256(text.as_bytes()).into();
+    Ok((text, digest))
+}
+
+fn ask(helper: &mut Helper, ask: &Ask) -> Result<Answer, FingerprintError> {
+    say(&mut helper.to, ask).map_err(FingerprintError::Pipe)?;
+    match hear(&mut helper.from)? {
+        Answer::Failed(why) => Err(FingerprintError::Scan(why)),
+        answer => Ok(answer),
     }
 }
 
 impl Fingerprint {
     /// The listing.
-    pub fn listing(&self) -> &str {
-        &self.text
+    pub fn listing(&mut self) -> Result<&str, FingerprintError> {
+        let had = self.listing.take();
+        let text = match had {
+            Some(text) => text,
+            None => {
+                let (text, digest) = listing(&mut self.helper)?;
+                if digest != self.digest {
+                    return Err(FingerprintError::Answer);
+                }
+                text
+            }
+        };
+        Ok(self.listing.insert(text))
+    }
+
+    /// The listing, where all was read.
+    pub fn into_listing(self) -> Option<String> {
+        self.listing
     }
 
     /// Its digest.
@@ -160,14 +224,47 @@ impl Fingerprint {
         self.counts
     }
 
+    /// The first Unix socket in it.
+    pub fn socket(&self) -> Option<&TreePath> {
+        self.socket.as_ref()
+    }
+
+    /// Which of these are contents of files in it, each with the first path.
+    pub fn holds(&mut self, wanted: &BTreeSet<Sha256>) -> Result<HashMap<Sha256, TreePath>, FingerprintError> {
+        let mut held = HashMap::new();
+        if wanted.is_empty() {
+            return Ok(held);
+        }
+        let path = |text: &str| TreePath::from_escaped(text).map_err(|_| FingerprintError::Answer);
+        if self.listing.is_none() && wanted.len() <= FEW {
+            let asked = Ask::Holds(wanted.iter().copied().collect());
+            let Answer::Holds(paths) = ask(&mut self.helper, &asked)? else { return Err(FingerprintError::Answer) };
+            for (sha256, found) in wanted.iter().zip(paths) {
+                if let Some(found) = found {
+                    held.insert(*sha256, path(&found)?);
+                }
+            }
+            return Ok(held);
+        }
+        let names: HashMap<String, Sha256> = wanted.iter().map(|sha256| (sha256.to_string(), *sha256)).collect();
+        for line in self.listing()?.lines().filter(|line| line.starts_with("100")) {
+            // mode, size, sha256, path
+            let mut fields = line.splitn(4, ' ').skip(2);
+            if let Some(sha256) = fields.next().and_then(|hex| names.get(hex))
+                && let Entry::Vacant(place) = held.entry(*sha256)
+            {
+                place.insert(path(fields.next().unwrap_or_default())?);
+            }
+        }
+        Ok(held)
+    }
+
     /// Looks again, by times, sizes and the like: the first path that is not as it was, or `None`.
     pub fn changed(&mut self) -> Result<Option<PathBuf>, FingerprintError> {
-        say(&mut self.helper.to, &"changed").map_err(FingerprintError::Pipe)?;
-        match hear(&mut self.helper.from)? {
+        match ask(&mut self.helper, &Ask::Changed)? {
             Answer::Unchanged => Ok(None),
             Answer::Changed(path) => Ok(Some(path.into())),
-            Answer::Failed(why) => Err(FingerprintError::Scan(why)),
-            Answer::Listing(_) | Answer::Read(..) | Answer::Progress(..) => Err(FingerprintError::Answer),
+            _ => Err(FingerprintError::Answer),
         }
     }
 }
@@ -189,8 +286,9 @@ impl Cache {
 }
 
 fn exactly(from: &mut impl Read, length: u64) -> Result<Vec<u8>, FingerprintError> {
-    let mut bytes = Vec::new();
-    let read = from.take(length.min(MAX_CACHE)).read_to_end(&mut bytes).map_err(FingerprintError::Pipe)?;
+    let most = length.min(MAX_CACHE);
+    let mut bytes = Vec::with_capacity(most as usize);
+    let read = from.take(most).read_to_end(&mut bytes).map_err(FingerprintError::Pipe)?;
     if read as u64 == length { Ok(bytes) } else { Err(FingerprintError::Answer) }
 }
 
@@ -215,7 +313,7 @@ pub fn serve(from: &mut impl BufRead, to: &mut (impl Write + Send)) -> io::Resul
     let memory = match question.cache {
         Some(CacheFollows { length, now }) => {
             let given = exactly(from, length).map_err(io::Error::other)?;
-            Some(Memory::new(&given, &question.roots, &Reader::own()?, now))
+            Some(Memory::new(given, &question.roots, &Reader::own()?, now))
         }
         None => None,
     };
@@ -238,38 +336,64 @@ pub fn serve(from: &mut impl BufRead, to: &mut (impl Write + Send)) -> io::Resul
         Ok(scanned) => scanned,
         Err(err) => return say(to, &Answer::Failed(err.to_string())),
     };
-    let listing = scanned.tree.listing();
-    say(to, &Answer::Listing(listing.len() as u64))?;
-    to.write_all(listing.as_bytes())?;
-    to.flush()?;
-    drop(listing);
-    read(memory, &scanned, to)?;
+    read(memory, &scanned.tree, to)?;
     loop {
         line.clear();
         if from.take(LINE as u64).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        let answer = match scanned.changed() {
-            Ok(None) => Answer::Unchanged,
-            Ok(Some(path)) => Answer::Changed(path.into()),
-            Err(err) => Answer::Failed(err.to_string()),
+        let answer = match json::parse(&line, LINE).map_err(io::Error::other)? {
+            Ask::Listing => {
+                let listing = scanned.tree.listing();
+                say(to, &Answer::Listing(listing.len() as u64))?;
+                to.write_all(listing.as_bytes())?;
+                to.flush()?;
+                continue;
+            }
+            Ask::Holds(wanted) => Answer::Holds(holds(&scanned.tree, &wanted)),
+            Ask::Changed => match scanned.changed() {
+                Ok(None) => Answer::Unchanged,
+                Ok(Some(path)) => Answer::Changed(path.into()),
+                Err(err) => Answer::Failed(err.to_string()),
+            },
         };
         say(to, &answer)?;
     }
 }
 
 /// Tells what was read, and what to remember of it.
-fn read(memory: Option<(Memory, bool)>, scanned: &scan::Scanned, to: &mut impl Write) -> io::Result<()> {
-    let files = scanned.tree.entries().iter().filter(|entry| matches!(entry.node, Node::File { .. })).count() as u64;
-    let (cached, new, useless) = match memory {
-        Some((memory, good)) => {
-            let (cached, new) = memory.finish();
-            (cached, new, !good)
+fn read(memory: Option<(Memory, bool)>, tree: &Tree, to: &mut impl Write) -> io::Result<()> {
+    let (mut files, mut socket) = (0, None);
+    for entry in tree.entries() {
+        match entry.node {
+            Node::File { .. } => files += 1,
+            Node::Closed { mode } if mode & TYPE_BITS == SOCKET && socket.is_none() => {
+                socket = Some(entry.path.escaped());
+            }
+            _ => {}
         }
-        None => (0, None, false),
+    }
+    let useless = memory.as_ref().is_some_and(|(_, good)| !good);
+    let (cached, digest, new) = match memory.map(|(memory, _)| memory.finish(tree)) {
+        Some(finished) => (finished.cached, Some(finished.digest.to_string()), finished.new),
+        None => (0, None, None),
     };
-    let counts = Counts { read: files.saturating_sub(cached), cached };
-    say(to, &Answer::Read(counts, new.as_ref().map(|new| new.len() as u64), useless))?;
+    let counts = Counts { read: u64::saturating_sub(files, cached), cached };
+    let length = new.as_ref().map(|new| new.len() as u64);
+    say(to, &Answer::Read(Reading { counts, digest, socket, new: length, useless }))?;
     to.write_all(&new.unwrap_or_default())?;
     to.flush()
+}
+
+/// For each digest the first path of a file with such bytes.
+fn holds(tree: &Tree, wanted: &[Sha256]) -> Vec<Option<String>> {
+    let mut paths: HashMap<Sha256, Option<String>> = wanted.iter().map(|sha256| (*sha256, None)).collect();
+    for entry in tree.entries() {
+        if let Node::File { content, .. } = &entry.node
+            && let Some(path @ None) = paths.get_mut(&content.sha256)
+        {
+            *path = Some(entry.path.escaped());
+        }
+    }
+    wanted.iter().map(|sha256| paths.get(sha256).cloned().flatten()).collect()
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod fingerprint;
 mod host;
+mod shape;
 
 pub use crate::lock::{DEFAULT_ROOTS, LockError, RootRefused};
 pub use cache::MAX_CACHE;

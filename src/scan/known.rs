@@ -3,6 +3,7 @@
 use crate::digest::Sha256;
 use rustix::fd::AsFd;
 use rustix::fs::Stat;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What tells one state of a file from another, as `stat` gives it.
@@ -40,13 +41,32 @@ impl Looks {
     }
 }
 
-/// What is known from before, and is to be known from now on. Called by any thread.
+/// What is known from before, and is to be known from now on. Called by any thread. `place` is the number of the regular file in the order
+/// of the walk, from 0, which is the same each time while no name comes or goes; it says where to look first, and nothing else.
 pub trait Known: Sync {
     /// The SHA-256 of the file that looks like that. With an answer the file is not opened.
-    fn find(&self, looks: &Looks) -> Option<Sha256>;
+    fn find(&self, place: usize, looks: &Looks) -> Option<Sha256>;
 
     /// A file was read, and looked the same before and after.
-    fn learn(&self, looks: Looks, sha256: Sha256);
+    fn learn(&self, place: usize, looks: Looks, sha256: Sha256);
+}
+
+/// Who is asked, by all walks of one environment.
+pub(super) struct Asked<'k> {
+    pub known: &'k dyn Known,
+    /// The next place.
+    next: AtomicUsize,
+}
+
+impl<'k> Asked<'k> {
+    pub fn new(known: &'k dyn Known) -> Asked<'k> {
+        Asked { known, next: AtomicUsize::new(0) }
+    }
+
+    /// The place of the next regular file. Called by one thread at a time, in the order of the walk.
+    pub fn place(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// Numbers of mountings, by device: a file system that is mounted once more, be it another one under the same device number, has another.

@@ -5,8 +5,10 @@
 //! directories is ever opened; what cannot be read is an error that names it, never left out in silence. Each entry's stamp (device,
 //! inode, mode, size, times) is noted as it is read, so that [`Scanned::changed`] can say afterwards whether all of it stood still.
 
+mod again;
 #[cfg(unix)]
 pub(crate) mod beneath;
+mod gather;
 #[cfg(unix)]
 mod known;
 #[cfg(not(unix))]
@@ -20,6 +22,8 @@ use crate::digest::{Content, Wanted};
 use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+use again::Stamps;
+use gather::Gathered;
 #[cfg(unix)]
 pub use known::{Known, Looks};
 use stamp::{Stamp, Stamper};
@@ -40,7 +44,7 @@ pub struct Options<'a> {
     /// Digests beside SHA-256.
     pub wanted: Wanted,
     /// What is left out.
-    pub exclude: &'a Exclude<'a>,
+    pub exclude: Option<&'a Exclude<'a>>,
     /// Whether [`Scanned::excluded`] names what is left out, which then counts as entries do. What a build left beside its outputs may be
     /// any number of paths, and nobody asks for them; without them [`Scanned::changed`] takes them for new.
     pub note_excluded: bool,
@@ -72,7 +76,7 @@ impl<'a> Options<'a> {
         Options {
             kind,
             wanted: Wanted::default(),
-            exclude: &|_, _| false,
+            exclude: None,
             note_excluded: true,
             threads: NonZeroUsize::MIN,
             progress: None,
@@ -145,23 +149,6 @@ pub struct Scanned {
     stamps: Stamps,
 }
 
-/// Entries that are looked at again in a few milliseconds: for fewer no thread is started.
-const LOOKS: usize = 4096;
-
-/// Eight bytes an entry, twice that for a directory.
-#[derive(Debug)]
-struct Stamps {
-    stamper: Stamper,
-    /// What the tree's paths are relative to; of an archive, the archive.
-    base: PathBuf,
-    /// The base itself, unless it is an environment's.
-    base_stamp: Option<Stamp>,
-    /// Of everything but directories, in the order of the tree's entries.
-    leaves: Vec<u64>,
-    /// Of all directories, also those that a source's listing does not name; sorted.
-    dirs: Vec<(TreePath, Stamp)>,
-}
-
 /// One thing that was found.
 struct Found {
     entry: Entry,
@@ -195,16 +182,10 @@ use plain::root as walk_root;
 /// Reads the directory `root` (which may be a link: the user named it) as a tree.
 pub fn tree(root: &Path, options: &Options<'_>) -> Result<Scanned, ScanError> {
     let stamper = Stamper::default();
-    let mut found = Vec::new();
-    let mut sink = Sink {
-        prepare: &|found| found,
-        take: &mut |more| {
-            found.extend(more);
-            Ok(())
-        },
-    };
+    let mut gathered = Gathered::default();
+    let mut sink = Sink { prepare: &|found| found, take: &mut |more| gathered.take(more) };
     let ended = walk_root(root, options, &stamper, &mut sink)?;
-    assemble(options.kind, found, ended.excluded, root.to_owned(), Some(ended.base), stamper)
+    gathered.assemble(options.kind, ended.excluded, root.to_owned(), Some(ended.base), stamper)
 }
 
 /// What is known of a directory whose listing was written out.
@@ -257,7 +238,7 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
     use std::os::unix::ffi::OsStrExt as _;
     let stamper = Stamper::default();
     let options = Options { kind: TreeKind::Environment, ..*options };
-    let known = known.filter(|_| options.wanted == Wanted::default());
+    let known = known.filter(|_| options.wanted == Wanted::default()).map(known::Asked::new);
     let mut paths = Vec::new();
     for root in roots {
         let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(without_end_slashes);
@@ -266,32 +247,26 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
     }
     paths.sort_unstable_by(|a, b| a.parts().cmp(b.parts()));
     paths.dedup();
-    let (mut found, mut excluded, mut absent): (Vec<Found>, Vec<TreePath>, Vec<PathBuf>) = Default::default();
+    let (mut gathered, mut excluded, mut absent): (Gathered, Vec<TreePath>, Vec<PathBuf>) = Default::default();
     let mut inside: Option<TreePath> = None;
     for path in paths {
         if inside.as_ref().is_some_and(|dir| below(&path, dir)) {
             continue;
         }
         let shown = Path::new("/").join(path.to_os());
-        let before = found.len();
-        let mut sink = Sink {
-            prepare: &|found| found,
-            take: &mut |more| {
-                found.extend(more);
-                Ok(())
-            },
-        };
-        match walk::named(&shown, &path, &options, known, &stamper, &mut sink)? {
+        let before = gathered.entries().len();
+        let mut sink = Sink { prepare: &|found| found, take: &mut |more| gathered.take(more) };
+        match walk::named(&shown, &path, &options, known.as_ref(), &stamper, &mut sink)? {
             None => absent.push(shown),
             Some(ended) => {
-                if found.get(before).is_some_and(|first: &Found| matches!(first.entry.node, Node::Dir { .. })) {
+                if gathered.entries().get(before).is_some_and(|first| matches!(first.node, Node::Dir { .. })) {
                     inside = Some(path);
                 }
                 excluded.extend(ended.excluded);
             }
         }
     }
-    let mut scanned = assemble(TreeKind::Environment, found, excluded, "/".into(), None, stamper)?;
+    let mut scanned = gathered.assemble(TreeKind::Environment, excluded, "/".into(), None, stamper)?;
     scanned.absent = absent;
     Ok(scanned)
 }
@@ -348,39 +323,6 @@ pub fn file(path: &Path, wanted: Wanted) -> Result<Content, ScanError> {
     Ok(content)
 }
 
-/// Sorts what was found, keeps the stamps in the tree's order.
-fn assemble(
-    kind: TreeKind,
-    mut found: Vec<Found>,
-    mut excluded: Vec<TreePath>,
-    base: PathBuf,
-    base_stamp: Option<Stamp>,
-    stamper: Stamper,
-) -> Result<Scanned, ScanError> {
-    if found.len() > MAX_ENTRIES {
-        return Err(TreeError::TooMany.into());
-    }
-    // Sorted already, but for the roots of an environment among one another.
-    found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
-    let mut leaves = Vec::new();
-    let mut dirs = Vec::new();
-    let mut entries = Vec::with_capacity(found.len());
-    for Found { entry, stamp, listed } in found {
-        match entry.node {
-            Node::Dir { .. } => dirs.push((entry.path.clone(), stamp)),
-            _ => leaves.push(stamp.whole),
-        }
-        if listed {
-            entries.push(entry);
-        }
-    }
-    leaves.shrink_to_fit();
-    excluded.sort_unstable();
-    let tree = Tree::new(kind, entries)?;
-    let stamps = Stamps { stamper, base, base_stamp, leaves, dirs };
-    Ok(Scanned { tree, excluded, absent: Vec::new(), stamps })
-}
-
 impl Scanned {
     /// A tree that was read from one file, an archive, whose metadata was `meta` before and after.
     pub(crate) fn of_archive(
@@ -395,97 +337,6 @@ impl Scanned {
         let stamps = Stamps { stamper, base: path.to_owned(), base_stamp, leaves: Vec::new(), dirs: Vec::new() };
         Scanned { tree, excluded, absent: Vec::new(), stamps }
     }
-
-    /// Looks at every entry again, without reading contents: the first path that is not as it was when it was read. A directory counts
-    /// as changed when it is another one or holds a name that was not there; its times alone say nothing.
-    pub fn changed(&self) -> Result<Option<PathBuf>, ScanError> {
-        let stamps = &self.stamps;
-        let known = |path: &TreePath| {
-            self.tree.entries().binary_search_by(|e| e.path.cmp(path)).is_ok()
-                || stamps.dirs.binary_search_by(|(p, _)| p.cmp(path)).is_ok()
-                || self.excluded.binary_search(path).is_ok()
-        };
-        for path in &self.absent {
-            if stamps.stamper.at(path)?.is_some() {
-                return Ok(Some(path.clone()));
-            }
-        }
-        if let Some(then) = &stamps.base_stamp {
-            // The user named the base, so a link there is followed as it was.
-            let meta = std::fs::metadata(&stamps.base).map_err(|err| ScanError::io("read", &stamps.base, err))?;
-            let now = stamps.stamper.meta(&meta);
-            if let Some(path) = differing(&stamps.base, None, meta.is_dir(), *then, Some(now), &known)? {
-                return Ok(Some(path));
-            }
-            if !meta.is_dir() {
-                return Ok(None);
-            }
-        }
-        for (path, then) in &stamps.dirs {
-            let shown = stamps.base.join(os(path));
-            let now = stamps.stamper.at(&shown)?;
-            if let Some(path) = differing(&shown, Some(path), true, *then, now, &known)? {
-                return Ok(Some(path));
-            }
-        }
-        let leaves = self.tree.entries().iter().filter(|e| !matches!(e.node, Node::Dir { .. }));
-        let leaves: Vec<(&Entry, &u64)> = leaves.zip(&stamps.leaves).collect();
-        let look = |some: &[(&Entry, &u64)]| {
-            for (entry, then) in some {
-                let shown = stamps.base.join(os(&entry.path));
-                if stamps.stamper.at(&shown)?.is_none_or(|now| now.whole != **then) {
-                    return Ok(Some(shown));
-                }
-            }
-            Ok(None)
-        };
-        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let share = leaves.len().div_ceil(threads).max(LOOKS);
-        std::thread::scope(|scope| {
-            let look = &look;
-            let mut shares = leaves.chunks(share);
-            let first = shares.next().unwrap_or_default();
-            let others: Vec<_> = shares.map(|some| scope.spawn(move || look(some))).collect();
-            // The first path of the first that has any.
-            let mut changed: Result<Option<PathBuf>, ScanError> = look(first);
-            for other in others {
-                let other = other.join().map_err(|_| ScanError::Panicked)?;
-                if matches!(changed, Ok(None)) {
-                    changed = other;
-                }
-            }
-            changed
-        })
-    }
-}
-
-/// What of a directory (or an archive) is not as it was.
-fn differing(
-    shown: &Path,
-    path: Option<&TreePath>,
-    dir: bool,
-    then: Stamp,
-    now: Option<Stamp>,
-    known: &dyn Fn(&TreePath) -> bool,
-) -> Result<Option<PathBuf>, ScanError> {
-    match now {
-        Some(now) if now.whole == then.whole => return Ok(None),
-        Some(now) if dir && now.place == then.place => {}
-        _ => return Ok(Some(shown.to_owned())),
-    }
-    let fail = |err| ScanError::io("read", shown, err);
-    for name in std::fs::read_dir(shown).map_err(fail)? {
-        let name = name.map_err(fail)?.file_name();
-        let bytes = name.as_encoded_bytes();
-        let here = match path {
-            Some(path) => path.join(bytes),
-            None => TreePath::from_bytes(bytes),
-        };
-        if !here.is_ok_and(|here| known(&here)) {
-            return Ok(Some(shown.join(name)));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(unix)]

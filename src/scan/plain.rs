@@ -31,7 +31,7 @@ pub(super) fn root<R: Send>(
         let path = TreePath::from_bytes(&bytes.join(&b'/'))
             .map_err(|why| ScanError::Path { path: item.path().to_owned(), why })?;
         let kind = item.file_type();
-        if (options.exclude)(&path, kind.is_dir()) {
+        if options.exclude.is_some_and(|exclude| exclude(&path, kind.is_dir())) {
             if options.note_excluded {
                 excluded.push(path);
             }

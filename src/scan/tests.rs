@@ -60,7 +60,7 @@ fn excluded_directories_are_not_entered() {
     assert!(std::process::Command::new("mkfifo").arg(dir.path().join("a/skip/fifo")).status().unwrap().success());
     assert!(matches!(scan(dir.path()), Err(ScanError::Kind { kind: "a FIFO", .. })));
     let exclude = |path: &TreePath, is_dir: bool| is_dir && path.as_bytes().ends_with(b"skip");
-    let scanned = tree(dir.path(), &Options { exclude: &exclude, ..Options::new(TreeKind::Source) }).unwrap();
+    let scanned = tree(dir.path(), &Options { exclude: Some(&exclude), ..Options::new(TreeKind::Source) }).unwrap();
     assert_eq!(paths(&scanned), ["a"], "a directory all of whose content is excluded is listed as empty");
     assert_eq!(scanned.excluded.iter().map(|p| p.escaped()).collect::<Vec<_>>(), ["a/skip"]);
 }
@@ -91,7 +91,7 @@ fn what_changed_since_is_named() {
     let exclude = |path: &TreePath, _: bool| path.as_bytes() == b"out";
     let fresh = || {
         write(at("d/f"), "one").unwrap();
-        tree(dir.path(), &Options { exclude: &exclude, ..Options::new(TreeKind::Source) }).unwrap()
+        tree(dir.path(), &Options { exclude: Some(&exclude), ..Options::new(TreeKind::Source) }).unwrap()
     };
     let scanned = fresh();
     assert_eq!(scanned.changed().unwrap(), None);
@@ -311,7 +311,7 @@ fn the_listing_that_is_written_as_it_is_read_is_that_of_the_tree() {
     for kind in [TreeKind::Source, TreeKind::Environment] {
         for threads in [1, 4] {
             let threads = NonZeroUsize::new(threads).unwrap();
-            let options = Options { threads, exclude: &exclude, ..Options::new(kind) };
+            let options = Options { threads, exclude: Some(&exclude), ..Options::new(kind) };
             let scanned = tree(root, &options).unwrap();
             let mut text = Vec::new();
             let listed = list(root, &options, &mut |piece| {
@@ -353,7 +353,7 @@ fn a_directory_that_is_another_one_when_it_is_opened_again() {
         }
         false
     };
-    let got = tree(root, &Options { exclude: &exclude, ..Options::new(TreeKind::Source) });
+    let got = tree(root, &Options { exclude: Some(&exclude), ..Options::new(TreeKind::Source) });
     assert!(matches!(&got, Err(ScanError::Changed(path)) if *path == deep(59)), "{got:?}");
 }
 
@@ -418,7 +418,7 @@ fn directories_that_wait_at_any_depth_need_no_descriptors() {
         most.fetch_max(open(), std::sync::atomic::Ordering::Relaxed);
         false
     };
-    let scanned = tree(dir.path(), &Options { exclude: &exclude, ..Options::new(TreeKind::Source) }).unwrap();
+    let scanned = tree(dir.path(), &Options { exclude: Some(&exclude), ..Options::new(TreeKind::Source) }).unwrap();
     assert_eq!(scanned.tree.entries().len(), 300 * 4 + 1);
     let most = most.into_inner();
     // Other tests open files meanwhile; without the limit it would be four for each of the 300.
@@ -435,7 +435,7 @@ fn what_is_left_out_counts_where_it_is_noted() {
     write(dir.path().join("app"), "").unwrap();
     let exclude = |path: &TreePath, _: bool| path.as_bytes().ends_with(b".o");
     let most = Most { entries: 20, ..Most::ANY };
-    let options = Options { exclude: &exclude, most, ..Options::new(TreeKind::Output) };
+    let options = Options { exclude: Some(&exclude), most, ..Options::new(TreeKind::Output) };
     assert!(matches!(tree(dir.path(), &options), Err(ScanError::TooMuch { what: "entries", .. })));
     let scanned = tree(dir.path(), &Options { note_excluded: false, ..options }).unwrap();
     assert_eq!((scanned.tree.entries().len(), scanned.excluded), (1, Vec::new()));

@@ -6,7 +6,7 @@
 mod order;
 mod pool;
 
-use super::known::{self, Known, Looks, Mounts};
+use super::known::{self, Asked, Looks, Mounts};
 use super::read;
 use super::stamp::{self, Stamp, Stamper};
 use super::{Ended, Found, Options, ScanError, Sink, beneath};
@@ -45,7 +45,7 @@ pub(super) fn named<R: Send>(
     shown: &Path,
     path: &TreePath,
     options: &Options<'_>,
-    known: Option<&dyn Known>,
+    known: Option<&Asked<'_>>,
     stamper: &Stamper,
     sink: &mut Sink<'_, R>,
 ) -> Result<Option<Ended>, ScanError> {
@@ -74,10 +74,11 @@ pub(super) fn named<R: Send>(
     } else {
         let above = shown.parent().unwrap_or(Path::new("/"));
         let walk = Walk::new(rustix::io::dup(&dir).map_err(fail)?, above, None, options, known, stamper);
-        if (options.exclude)(path, false) {
+        if options.exclude.is_some_and(|exclude| exclude(path, false)) {
             return Ok(Some(Ended { base, excluded: vec![path.clone()], folding: Vec::new() }));
         }
-        walk.leaf(&dir, path.clone(), FileType::from_raw_mode(stat.st_mode), &mut Vec::new())?
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        walk.leaf(&dir, path.clone(), kind, walk.place(kind), &mut Vec::new())?
     };
     (sink.take)((sink.prepare)(vec![found]))?;
     Ok(Some(Ended { base, excluded: Vec::new(), folding: Vec::new() }))
@@ -98,7 +99,7 @@ struct Walk<'a> {
     /// The tree path of the base; `None` when it is the tree's root.
     prefix: Option<&'a TreePath>,
     options: &'a Options<'a>,
-    known: Option<&'a dyn Known>,
+    known: Option<&'a Asked<'a>>,
     mounts: Mounts,
     stamper: &'a Stamper,
     entries: AtomicUsize,
@@ -114,7 +115,7 @@ impl<'a> Walk<'a> {
         shown: &'a Path,
         prefix: Option<&'a TreePath>,
         options: &'a Options<'a>,
-        known: Option<&'a dyn Known>,
+        known: Option<&'a Asked<'a>>,
         stamper: &'a Stamper,
     ) -> Walk<'a> {
         let (mounts, entries, files, bytes, lengths) = Default::default();
@@ -127,9 +128,9 @@ impl<'a> Walk<'a> {
         for step in steps {
             all.push(match step {
                 Step::Found(found) => found,
-                Step::Leaf { dir, path, kind } => {
+                Step::Leaf { dir, path, kind, place } => {
                     files += u64::from(kind == FileType::RegularFile);
-                    self.leaf(&dir, path, kind, buffer)?
+                    self.leaf(&dir, path, kind, place, buffer)?
                 }
             });
         }
@@ -140,13 +141,27 @@ impl<'a> Walk<'a> {
         Ok(all)
     }
 
+    /// The number of a regular file for [`known::Known`].
+    fn place(&self, kind: FileType) -> usize {
+        match self.known {
+            Some(asked) if kind == FileType::RegularFile => asked.place(),
+            _ => 0,
+        }
+    }
+
     /// Reads what is not a directory.
-    fn leaf(&self, dir: &OwnedFd, path: TreePath, kind: FileType, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
-        let name = path.parts().next_back().unwrap_or_default().to_owned();
+    fn leaf(
+        &self,
+        dir: &OwnedFd,
+        path: TreePath,
+        kind: FileType,
+        place: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Found, ScanError> {
         let node = match kind {
-            FileType::RegularFile => return self.file(dir, &name, path, buffer),
+            FileType::RegularFile => return self.file(dir, path, place, buffer),
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(dir, &name[..], Vec::new()).map_err(|err| match err {
+                let target = rustix::fs::readlinkat(dir, name(&path), Vec::new()).map_err(|err| match err {
                     Errno::INVAL | Errno::NOENT => ScanError::Changed(self.show(&path)),
                     err => ScanError::io("read", &self.show(&path), err),
                 })?;
@@ -154,7 +169,7 @@ impl<'a> Walk<'a> {
             }
             _ => Node::Closed { mode: 0 },
         };
-        let stat = self.look(dir, &name, &path)?;
+        let stat = self.look(dir, name(&path), &path)?;
         if FileType::from_raw_mode(stat.st_mode) != kind {
             return Err(ScanError::Changed(self.show(&path)));
         }
@@ -162,12 +177,12 @@ impl<'a> Walk<'a> {
         Ok(Found { entry: Entry { path, node }, stamp: self.stamper.stat(&stat), listed: true })
     }
 
-    fn file(&self, dir: &OwnedFd, name: &[u8], path: TreePath, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
+    fn file(&self, dir: &OwnedFd, path: TreePath, place: usize, buffer: &mut Vec<u8>) -> Result<Found, ScanError> {
         let fail = |err: Errno| ScanError::io("read", &self.show(&path), err);
-        if let Some(known) = self.known {
-            let stat = self.look(dir, name, &path)?;
+        if let Some(asked) = self.known {
+            let stat = self.look(dir, name(&path), &path)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                && let Some(sha256) = known.find(&Looks::of(&stat, &self.mounts, dir))
+                && let Some(sha256) = asked.known.find(place, &Looks::of(&stat, &self.mounts, dir))
             {
                 let content =
                     Content { size: stat.st_size as u64, sha256, blake3: None, git_blob: None, git_blob_sha256: None };
@@ -176,10 +191,10 @@ impl<'a> Walk<'a> {
                 return Ok(Found { entry, stamp: self.stamper.stat(&stat), listed: true });
             }
         }
-        let fd = match rustix::fs::openat(dir, name, OFlags::RDONLY | beneath::CAREFUL, Mode::empty()) {
+        let fd = match rustix::fs::openat(dir, name(&path), OFlags::RDONLY | beneath::CAREFUL, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) if self.lenient() => {
-                let stat = self.look(dir, name, &path)?;
+                let stat = self.look(dir, name(&path), &path)?;
                 let entry = Entry { path, node: Node::Closed { mode: beneath::mode(&stat) } };
                 return Ok(Found { entry, stamp: self.stamper.stat(&stat), listed: true });
             }
@@ -200,10 +215,10 @@ impl<'a> Walk<'a> {
         if content.size != size || !stamp::same(&before, &after) {
             return Err(ScanError::Changed(self.show(&path)));
         }
-        if let Some(known) = self.known
+        if let Some(asked) = self.known
             && known::keeps_times(&file)
         {
-            known.learn(Looks::of(&before, &self.mounts, dir), content.sha256);
+            asked.known.learn(place, Looks::of(&before, &self.mounts, dir), content.sha256);
         }
         let entry = Entry { path, node: Node::File { perm: beneath::mode(&before) & 0o7777, content } };
         Ok(Found { entry, stamp: self.stamper.stat(&before), listed: true })
@@ -301,6 +316,12 @@ impl<'a> Walk<'a> {
             err => ScanError::io("read", &shown, err),
         }
     }
+}
+
+/// The last part.
+fn name(path: &TreePath) -> &[u8] {
+    let bytes = path.as_bytes();
+    bytes.iter().rposition(|b| *b == b'/').map_or(bytes, |cut| &bytes[cut + 1..])
 }
 
 fn word(kind: FileType) -> &'static str {

@@ -4,6 +4,7 @@ use super::setup::{Test, uid};
 use countersign::build::{self, BuildError, Built, CopyOf, Isolation, Plan, Reading, ReleaseFlags, Special};
 use countersign::recipe::Recipe;
 use countersign::source::Source;
+use std::collections::HashMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -220,7 +221,7 @@ fn copies_are_found() {
     assert_eq!(copies.len(), 2, "{copies:?}");
     assert_eq!((&copies[0].output, &copies[0].of), (&path(b"out/a"), &CopyOf::Source(path(b"file"))));
     assert_eq!((&copies[1].output, &copies[1].of), (&path(b"out/tool"), &CopyOf::Environment(path(b"usr/bin/cat"))));
-    let without = build::copies_among(&built.outputs, &scene.plan, "");
+    let without = build::copies_among(&built.outputs, &scene.plan, &HashMap::new());
     assert_eq!(without.len(), 1, "the listing of the environment is what the second follows from");
 }
 

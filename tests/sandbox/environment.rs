@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     ("fingerprint_of_links_and_absent_roots", fingerprint_of_links_and_absent_roots),
     ("fingerprint_of_a_compiler", fingerprint_of_a_compiler),
     ("fingerprint_remembered", fingerprint_remembered),
+    ("fingerprint_remembered_of_other_names", fingerprint_remembered_of_other_names),
+    ("fingerprint_holds_what_is_there", fingerprint_holds_what_is_there),
     ("fingerprint_remembered_of_what_was_just_written", fingerprint_remembered_of_what_was_just_written),
     ("fingerprint_remembered_wrongly", fingerprint_remembered_wrongly),
 ];
@@ -23,8 +25,9 @@ const ONE: NonZeroUsize = NonZeroUsize::MIN;
 fn fingerprint_of_links_and_absent_roots() {
     let host = Host::new(false, &["/bin".into(), "/no/such".into()]).unwrap();
     let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
-    assert!(fingerprint.listing().starts_with("countersign-tree v1 environment\n"));
-    assert_eq!(fingerprint.digest().as_bytes(), digest::sha256(fingerprint.listing().as_bytes()).as_bytes());
+    let listing = fingerprint.listing().unwrap().to_owned();
+    assert!(listing.starts_with("countersign-tree v1 environment\n"));
+    assert_eq!(fingerprint.digest().as_bytes(), digest::sha256(listing.as_bytes()).as_bytes());
     assert_eq!(fingerprint.changed().unwrap(), None);
 }
 
@@ -38,8 +41,8 @@ fn fingerprint_of_what_the_build_can_read() {
     file("secret", 0o600);
     let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
     let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
-    let line =
-        |name: &str| fingerprint.listing().lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
+    let listing = fingerprint.listing().unwrap().to_owned();
+    let line = |name: &str| listing.lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
     assert!(line("/open").starts_with(&format!("100644 4 {} ", digest::sha256(b"open"))), "{}", line("/open"));
     // An ordinary user may read its own file; so here the two rounds differ, as the builds do.
     let closed = line("/secret").starts_with("100600 0 - ");
@@ -67,13 +70,17 @@ fn later() -> SystemTime {
 fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Cache) {
     let mut cache = Cache { given: given.to_owned(), now, useless: false, new: None };
     let host = Host::new(false, &[root.to_owned()]).unwrap();
-    let fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| {}).unwrap();
-    (fingerprint.listing().to_owned(), fingerprint.counts(), cache)
+    let mut fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| {}).unwrap();
+    assert_eq!(fingerprint.changed().unwrap(), None);
+    let (digest, counts) = (fingerprint.digest(), fingerprint.counts());
+    let listing = fingerprint.listing().unwrap().to_owned();
+    assert_eq!(digest.as_bytes(), digest::sha256(listing.as_bytes()).as_bytes(), "kept or not, of this listing");
+    (listing, counts, cache)
 }
 
 fn whole(root: &Path) -> String {
     let host = Host::new(false, &[root.to_owned()]).unwrap();
-    host.fingerprint(ONE, None, &mut |_, _| {}).unwrap().listing().to_owned()
+    host.fingerprint(ONE, None, &mut |_, _| {}).unwrap().into_listing().unwrap()
 }
 
 /// Writes a file and puts its time back to what it was.
@@ -130,6 +137,70 @@ fn fingerprint_remembered() {
     assert!(text.contains("/moved\n") && !text.contains("/one\n"));
 }
 
+/// What is no file's content: each changes the listing, and the kept digest of it is not used.
+fn fingerprint_remembered_of_other_names() {
+    let dir = root();
+    let at = |name: &str| dir.path().join(name);
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    std::fs::create_dir(at("dir")).unwrap();
+    mode("dir", 0o755);
+    for name in ["a", "b", "c", "dir/d"] {
+        write(at(name), name).unwrap();
+        mode(name, 0o644);
+    }
+    std::os::unix::fs::symlink("a", at("link")).unwrap();
+    let mut kept = remembered(dir.path(), b"", later()).2.new.unwrap();
+    let mut listings = vec![whole(dir.path())];
+    let mut look = |cached: Option<u64>, why: &str| {
+        let (text, counts, cache) = remembered(dir.path(), &kept, later());
+        assert_eq!(text, whole(dir.path()), "{why}");
+        assert!(cached.is_none_or(|cached| counts.cached == cached), "{why}: {counts:?}");
+        assert!(!listings.contains(&text), "{why}");
+        kept = cache.new.unwrap_or_else(|| panic!("{why}: there is something new to keep"));
+        let (again, counts, cache) = remembered(dir.path(), &kept, later());
+        assert_eq!((&again, counts.read, cache.new), (&text, 0, None), "{why}, and nothing after that");
+        listings.push(text);
+    };
+    write(at("Z"), "new").unwrap();
+    mode("Z", 0o644);
+    look(Some(4), "a file before all others");
+    std::fs::remove_file(at("b")).unwrap();
+    look(Some(4), "a file is gone");
+    // A new name changes the file on some file systems.
+    rename(at("c"), at("dir/c")).unwrap();
+    look(None, "a file has another name");
+    std::fs::remove_file(at("link")).unwrap();
+    std::os::unix::fs::symlink("d", at("link")).unwrap();
+    look(Some(4), "a link points elsewhere");
+    mode("dir", 0o711);
+    look(if uid() == 0 { None } else { Some(4) }, "a directory's mode");
+    std::fs::create_dir(at("empty")).unwrap();
+    look(None, "a directory with nothing in it");
+}
+
+fn fingerprint_holds_what_is_there() {
+    let dir = root();
+    for (name, text) in [("a", "one"), ("b\n", "two"), ("c", "two")] {
+        write(dir.path().join(name), text).unwrap();
+        std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
+    let known = ["one", "two", "three"].map(|text| digest::sha256(text.as_bytes()));
+    // More than are asked for one by one.
+    let many = (0..1000u32).map(|n| digest::sha256(&n.to_le_bytes()));
+    for wanted in [known.into(), known.into_iter().chain(many).collect(), std::collections::BTreeSet::new()] {
+        let mut cache = Cache { given: Vec::new(), now: later(), useless: false, new: None };
+        for cache in [None, Some(&mut cache)] {
+            let held = host.fingerprint(ONE, cache, &mut |_, _| {}).unwrap().holds(&wanted).unwrap();
+            let name = |at: usize| held.get(&known[at]).map(|path| path.parts().next_back().unwrap_or_default());
+            let expected = if wanted.is_empty() { [None; 3] } else { [Some(&b"a"[..]), Some(b"b\n"), None] };
+            assert_eq!([0, 1, 2].map(name), expected);
+        }
+    }
+}
+
 fn fingerprint_remembered_of_what_was_just_written() {
     let dir = root();
     let path = dir.path().join("f");
@@ -160,7 +231,9 @@ fn fingerprint_remembered_wrongly() {
     for bytes in [&mut poisoned, &mut damaged] {
         bytes[end - 1] ^= 1;
     }
-    let sum = digest::sha256(&poisoned[..end]);
+    let mut sum = digest::Blake3Hasher::default();
+    sum.update(&poisoned[..end]);
+    let sum = sum.finish();
     poisoned[end..].copy_from_slice(sum.as_bytes());
     // Accidents are noticed; the owner's own forgery is not, which is why no signature stands on it.
     let (text, counts, cache) = remembered(dir.path(), &damaged, later());

@@ -6,11 +6,11 @@
 
 use super::super::stamp::Stamp;
 use super::super::{Found, ScanError, beneath};
-use super::{Walk, pool, word};
+use super::{Walk, name, pool, word};
 use crate::path::TreePath;
 use crate::tree::{self, Entry, Node, TreeKind};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ const BATCH: usize = 64;
 const BATCH_DIRECTORIES: usize = 4;
 /// Directories from the root on whose descriptors are kept; those further down are opened again when it is their turn.
 const KEPT: usize = 32;
+/// Bytes of names that are asked for at once.
+#[cfg(target_os = "linux")]
+const NAMES: usize = 32 << 10;
 /// In each of them, directories that wait for the siblings that sort between `a` and `a/` with their descriptors open.
 const KEPT_PENDING: usize = 4;
 
@@ -32,8 +35,8 @@ const _: () = assert!((pool::MAX_THREADS + 1) * (BATCH_DIRECTORIES + 1) + (KEPT 
 pub(super) enum Step {
     /// A directory, or what is closed: nothing more to do.
     Found(Found),
-    /// Anything else.
-    Leaf { dir: Arc<OwnedFd>, path: TreePath, kind: FileType },
+    /// Anything else; `place` is a regular file's for what is known.
+    Leaf { dir: Arc<OwnedFd>, path: TreePath, kind: FileType, place: usize },
 }
 
 /// The walk, and where it is.
@@ -42,6 +45,8 @@ pub(super) struct Order<'w, 'a> {
     /// The line of the root itself, in an environment.
     first: Option<Found>,
     stack: Vec<Level>,
+    /// For the names of a directory as the system gives them.
+    buffer: Vec<u8>,
     pub excluded: Vec<TreePath>,
     pub folding: Vec<(TreePath, TreePath)>,
 }
@@ -80,7 +85,8 @@ enum What {
 impl<'w, 'a> Order<'w, 'a> {
     /// Begins at the walk's base.
     pub fn new(walk: &'w Walk<'a>) -> Result<Self, ScanError> {
-        let mut order = Order { walk, first: None, stack: Vec::new(), excluded: Vec::new(), folding: Vec::new() };
+        let (stack, buffer, excluded, folding) = Default::default();
+        let mut order = Order { walk, first: None, stack, buffer, excluded, folding };
         let (found, level) = order.open(walk.prefix.cloned())?;
         order.first = found;
         order.stack.extend(level);
@@ -120,7 +126,8 @@ impl<'w, 'a> Order<'w, 'a> {
             match child.what {
                 What::Leaf(kind) => {
                     let path = self.walk.path(&level.path, name)?;
-                    return Ok(Some(Step::Leaf { dir: level.opened(self.walk)?, path, kind }));
+                    let place = self.walk.place(kind);
+                    return Ok(Some(Step::Leaf { dir: level.opened(self.walk)?, path, kind, place }));
                 }
                 What::Directory => {
                     let path = self.walk.path(&level.path, name)?;
@@ -155,37 +162,51 @@ impl<'w, 'a> Order<'w, 'a> {
     fn open(&mut self, path: Option<TreePath>) -> Result<(Option<Found>, Option<Level>), ScanError> {
         let walk = self.walk;
         let closed = |path| Ok((Some(walk.closed_dir(path)?), None));
-        let fd = match beneath::open(&walk.base, walk.relative(&path), beneath::DIRECTORY, Mode::empty()) {
+        // By its name where the directory it is in is open: that is one step, and not one for each directory above it.
+        let above = self.stack.last().and_then(|level| level.dir.as_ref());
+        let fd = match (above, &path) {
+            (Some(above), Some(path)) => rustix::fs::openat(above, name(path), beneath::DIRECTORY, Mode::empty()),
+            _ => beneath::open(&walk.base, walk.relative(&path), beneath::DIRECTORY, Mode::empty()),
+        };
+        let fd = match fd {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) if walk.lenient() => return closed(path),
             Err(err) => return Err(walk.error(&path, err)),
         };
-        let stat = rustix::fs::fstat(&fd).map_err(|err| walk.error(&path, err))?;
-        let mut list = match rustix::fs::Dir::read_from(&fd) {
-            Ok(list) => list,
-            // It can be listed but not entered.
+        // By a name in it: what can be listed but not entered says so here.
+        let stat = match rustix::fs::statat(&fd, ".", AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
             Err(Errno::ACCESS | Errno::PERM) if walk.lenient() => return closed(path),
             Err(err) => return Err(walk.error(&path, err)),
         };
         if path.is_some() {
             walk.count()?;
         }
+        let dir = Arc::new(fd);
         let mut level = Level {
             stamp: walk.stamper.stat(&stat),
-            dir: Some(Arc::new(fd)),
+            dir: Some(dir.clone()),
             path,
             names: Vec::new(),
             children: Vec::new(),
             next: 0,
             pending: Vec::new(),
         };
-        while let Some(item) = list.read() {
-            let item = item.map_err(|err| walk.error(&level.path, err))?;
-            if !matches!(item.file_name().to_bytes(), b"." | b"..") {
-                self.note(&mut level, item.file_name(), item.file_type())?;
-            }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let noted = names(&dir, &mut buffer, &mut |name, kind| match name.to_bytes() {
+            b"." | b".." => Ok(()),
+            _ => self.note(&mut level, name, kind),
+        });
+        self.buffer = buffer;
+        noted.map_err(|unread| match unread {
+            Unread::List(err) => walk.error(&level.path, err),
+            Unread::Note(err) => err,
+        })?;
+        level.sort();
+        // Nobody asks for those of an environment, which alone is read with something known.
+        if walk.known.is_none() {
+            level.fold(&mut self.folding);
         }
-        level.sort(&mut self.folding);
         let listed = walk.options.kind != TreeKind::Source || level.children.is_empty();
         let found = level.path.clone().map(|path| {
             let entry = Entry { path, node: Node::Dir { perm: beneath::mode(&stat) & 0o7777 } };
@@ -196,18 +217,24 @@ impl<'w, 'a> Order<'w, 'a> {
 
     fn note(&mut self, level: &mut Level, name: &CStr, kind: FileType) -> Result<(), ScanError> {
         let walk = self.walk;
-        let path = walk.path(&level.path, name.to_bytes())?;
+        // Made only where it is wanted already: it is made again when it is the name's turn.
+        let path = || walk.path(&level.path, name.to_bytes());
         let kind = match (kind, &level.dir) {
-            (FileType::Unknown, Some(dir)) => FileType::from_raw_mode(walk.look(dir, name.to_bytes(), &path)?.st_mode),
+            (FileType::Unknown, Some(dir)) => {
+                FileType::from_raw_mode(walk.look(dir, name.to_bytes(), &path()?)?.st_mode)
+            }
             (kind, _) => kind,
         };
-        if (walk.options.exclude)(&path, kind == FileType::Directory) {
-            if walk.options.note_excluded {
-                // It is held: as many as there may be entries, and no more.
-                walk.count()?;
-                self.excluded.push(path);
+        if let Some(exclude) = walk.options.exclude {
+            let path = path()?;
+            if exclude(&path, kind == FileType::Directory) {
+                if walk.options.note_excluded {
+                    // It is held: as many as there may be entries, and no more.
+                    walk.count()?;
+                    self.excluded.push(path);
+                }
+                return Ok(());
             }
-            return Ok(());
         }
         let (at, len) = (level.names.len(), name.count_bytes() as u16);
         level.names.extend_from_slice(name.to_bytes());
@@ -225,17 +252,58 @@ impl<'w, 'a> Order<'w, 'a> {
                 walk.count()?;
                 level.children.push(Child { at, len, what: What::Leaf(kind) });
             }
-            kind => return Err(ScanError::Kind { path: walk.show(&path), kind: word(kind) }),
+            kind => return Err(ScanError::Kind { path: walk.show(&path()?), kind: word(kind) }),
         }
         Ok(())
     }
 }
 
+/// Why the names of a directory were not all had.
+enum Unread {
+    List(Errno),
+    Note(ScanError),
+}
+
+/// Hands over each name, `.` and `..` among them, in the order of the system.
+#[cfg(target_os = "linux")]
+fn names(
+    dir: &OwnedFd,
+    buffer: &mut Vec<u8>,
+    note: &mut dyn FnMut(&CStr, FileType) -> Result<(), ScanError>,
+) -> Result<(), Unread> {
+    buffer.reserve(NAMES);
+    let mut list = rustix::fs::RawDir::new(dir, buffer.spare_capacity_mut());
+    while let Some(item) = list.next() {
+        let item = item.map_err(Unread::List)?;
+        note(item.file_name(), item.file_type()).map_err(Unread::Note)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn names(
+    dir: &OwnedFd,
+    _: &mut Vec<u8>,
+    note: &mut dyn FnMut(&CStr, FileType) -> Result<(), ScanError>,
+) -> Result<(), Unread> {
+    let mut list = rustix::fs::Dir::read_from(dir).map_err(Unread::List)?;
+    while let Some(item) = list.read() {
+        let item = item.map_err(Unread::List)?;
+        note(item.file_name(), item.file_type()).map_err(Unread::Note)?;
+    }
+    Ok(())
+}
+
 impl Level {
-    fn sort(&mut self, folding: &mut Vec<(TreePath, TreePath)>) {
+    fn sort(&mut self) {
         let names = &self.names;
         let name = |child: &Child| &names[child.at..child.at + usize::from(child.len)];
         self.children.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    }
+
+    /// Names that fold to one another.
+    fn fold(&self, folding: &mut Vec<(TreePath, TreePath)>) {
+        let name = |child: &Child| &self.names[child.at..child.at + usize::from(child.len)];
         let own = self.children.iter().filter(|child| child.what != What::Inside);
         for (first, second) in tree::folding(own.map(name)) {
             let path = |name| match &self.path {
