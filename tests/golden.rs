@@ -171,6 +171,7 @@ const USAGE: &[Case] = &[
 /// A place with everything that can be wrong.
 fn scene() -> Project {
     let project = Project::tiny();
+    std::fs::create_dir(project.path("cache")).unwrap();
     project.attest();
     for dir in ["empty", "made", "special"] {
         std::fs::create_dir(project.path(dir)).unwrap();
@@ -224,7 +225,8 @@ fn as_in<'c>(project: &Project, command: &'c mut Command) -> &'c mut Command {
     for name in ["COLUMNS", "LINES", "NO_COLOR", "COUNTERSIGN_PASSPHRASE"] {
         command.env_remove(name);
     }
-    command.current_dir(project.path("")).env("TMPDIR", project.path("tmp")).stdin(Stdio::null())
+    let command = command.current_dir(project.path("")).env("XDG_CACHE_HOME", project.path("cache"));
+    command.env("TMPDIR", project.path("tmp")).stdin(Stdio::null())
 }
 
 #[test]
@@ -249,7 +251,8 @@ fn closed(project: &Project) -> String {
     project.put("closed", "secret\n");
     project.chmod("closed", 0);
     let program = project.path("program");
-    std::fs::copy(PROGRAM, &program).unwrap();
+    // Not by this process, whose other children would hold it open for writing.
+    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let mut command = Command::new(&program);
     command.args(["digest", "closed"]);
     if is_root() {
