@@ -10,7 +10,6 @@ mod dirty;
 #[cfg(feature = "git")]
 mod odb;
 
-#[cfg(feature = "git")]
 use crate::path::TreePath;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +79,7 @@ pub enum RepositoryError {
 }
 
 /// Whether a directory is a checkout: it holds `.git`.
-pub fn is_checkout(path: &Path) -> bool {
+fn is_checkout(path: &Path) -> bool {
     path.join(".git").symlink_metadata().is_ok()
 }
 
@@ -89,9 +88,32 @@ pub fn is_repository(path: &Path) -> bool {
     path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir()
 }
 
-/// Committer time of `HEAD`, in seconds since 1970.
-pub fn committer_time(checkout: &Path) -> Result<u64, RepositoryError> {
-    Commit::head(checkout)?.time()
+/// The checkout that a directory is or is in, and where in it: the nearest one.
+fn checkout(path: &Path) -> Option<(PathBuf, Option<TreePath>)> {
+    if is_checkout(path) {
+        return Some((path.to_owned(), None));
+    }
+    let real = path.canonicalize().ok()?;
+    let top = real.ancestors().skip(1).find(|above| is_checkout(above))?;
+    let inside = real.strip_prefix(top).ok()?;
+    let parts: Vec<&[u8]> = inside.iter().map(|part| part.as_encoded_bytes()).collect();
+    Some((top.to_owned(), Some(TreePath::from_bytes(&parts.join(&b'/')).ok()?)))
+}
+
+/// Committer time of the `HEAD` of the checkout that a directory is or is in, in seconds since 1970.
+pub fn committer_time(path: &Path) -> Result<u64, RepositoryError> {
+    let top = checkout(path).map_or_else(|| path.to_owned(), |(top, _)| top);
+    Commit::head(&top)?.time()
+}
+
+/// The commit that is checked out where a directory is, with what it holds of that directory as its tree. None where there is no checkout, or
+/// the commit has no such directory: what nobody committed is no part of it.
+pub fn checked_out(path: &Path) -> Result<Option<Commit>, RepositoryError> {
+    match checkout(path) {
+        None => Ok(None),
+        Some((top, None)) => Commit::head(&top).map(Some),
+        Some((top, Some(inside))) => Commit::head(&top)?.below(&inside),
+    }
 }
 
 /// Where a member of a commit's tree stands, in an error.

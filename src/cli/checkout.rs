@@ -3,12 +3,10 @@
 use super::exit::{Exit, Failure};
 use super::ui;
 use crate::build::Plan;
-use crate::digest::Wanted;
 use crate::path::TreePath;
 use crate::recipe::{self, Recipe};
-use crate::repository::{self, Commit, Differs};
+use crate::repository::{self, Differs};
 use crate::source::Source;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// The files of a bare repository are nobody's source.
@@ -50,30 +48,19 @@ pub fn recipe_and_source(path: &Path, revision: &str) -> Result<(Recipe, Source)
     Ok((recipe, source))
 }
 
-/// How the source is not what is committed there; `None` where it is no checkout, or equal. A comparison with the commit itself, so that
+/// How the source is not what is committed there; `None` where it is no checkout and in none, or equal. A comparison with the commit itself, so that
 /// neither ignored files, an index that was told to look away, nor filters can hide anything.
 fn dirty(plan: &Plan) -> Result<Option<Dirty>, Failure> {
     let path = plan.source().path();
-    if !plan.source().is_directory() || !repository::is_checkout(path) {
+    if !plan.source().is_directory() {
         return Ok(None);
     }
-    let head = match Commit::head(path) {
-        Ok(head) => head,
+    let head = match repository::checked_out(path) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(None),
         Err(err) => return Ok(Some(Dirty { commit: None, why: err.to_string(), paths: Vec::new() })),
     };
-    let exclude = |at: &TreePath, _: bool| plan.excludes(at);
-    let differs = if head.is_sha256() {
-        // The ids of such a repository are computed for nothing else.
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let wanted = Wanted { git_blob: false, ..Wanted::GIT };
-        let again = plan.source().scan(wanted, &exclude, threads, None)?;
-        if again.tree.digest() != plan.tree().digest() {
-            return Err(crate::scan::ScanError::Changed(path.to_owned()).into());
-        }
-        head.differs(&again.tree, &exclude)?
-    } else {
-        head.differs(plan.tree(), &exclude)?
-    };
+    let differs = head.differs(plan.tree(), &|at: &TreePath, _| plan.excludes(at))?;
     Ok((!differs.is_empty()).then(|| Dirty { commit: Some(head.id()), why: String::new(), paths: differs }))
 }
 

@@ -155,6 +155,18 @@ impl Commit {
         Ok(())
     }
 
+    /// The same commit, with the directory `path` of its tree in place of the whole.
+    pub(super) fn below(self, path: &TreePath) -> Result<Option<Commit>, RepositoryError> {
+        let mut tree = None;
+        self.walk::<RepositoryError>(&mut |at, found| {
+            if at == *path && found.kind == Kind::Dir {
+                tree = Some(found.oid);
+            }
+            Ok(path.as_bytes().strip_prefix(at.as_bytes()).is_some_and(|rest| rest.starts_with(b"/")))
+        })?;
+        Ok(tree.map(|tree| Commit { tree, ..self }))
+    }
+
     /// The bytes of one file of the commit's tree; `None` when there is no such file.
     pub fn file(&self, path: &TreePath) -> Result<Option<Vec<u8>>, RepositoryError> {
         let mut bytes = None;
@@ -181,7 +193,8 @@ impl Reader {
         // An object states its length, and memory is taken for it before it is seen to be another.
         let limit = match outside {
             Outside::Refused => contained(path)?.saturating_mul(MAX_PACKED).clamp(MIN_LIMIT, MAX_OBJECT),
-            Outside::Allowed => MAX_OBJECT,
+            // Of a checkout commits and directories are read, and no file.
+            Outside::Allowed => MIN_LIMIT,
         };
         let options = gix::open::Options::isolated()
             // Nothing that it says is done; and its format must be read whoever owns it.
@@ -237,7 +250,7 @@ impl Reader {
             let (size, limit) = (header.size(), self.limit);
             return Err(match limit {
                 MAX_OBJECT => format!("the object {id} is larger than {limit} bytes"),
-                _ => format!("the object {id} says that it is of {size} bytes, in a repository too small to hold it"),
+                _ => format!("the object {id} says that it is of {size} bytes, which is too much for what it is"),
             });
         }
         let object = self.repo.find_object(id).map_err(|err| unread(&err))?;

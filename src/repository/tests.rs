@@ -164,10 +164,12 @@ fn an_object_that_says_it_is_larger_than_it_can_be() {
         let sum = ((b % 65_521) << 16) | (a % 65_521);
         [&b"\x78\x01\x01"[..], &length.to_le_bytes(), &(!length).to_le_bytes(), text, &sum.to_be_bytes()].concat()
     };
-    for (size, why) in [(1900u64 << 20, "too small to hold it"), ((128 << 20) + 1, "too small to hold it"), (1, "")] {
+    for (size, why) in
+        [(1900u64 << 20, "too much for what it is"), ((128 << 20) + 1, "too much for what it is"), (1, "")]
+    {
         overwrite(root, &id, &stored(format!("blob {size}\0x").as_bytes()));
         let said = refusal(root, "HEAD");
-        assert!(said.contains(&id) && said.contains(why) && said.contains("too small") != why.is_empty(), "{said}");
+        assert!(said.contains(&id) && said.contains(why) && said.contains("too much") != why.is_empty(), "{said}");
     }
     // Nothing packs better than zeros do.
     let dir = checkout("sha1");

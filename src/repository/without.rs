@@ -53,6 +53,10 @@ impl Commit {
         Err(RepositoryError::NotBuilt(path.to_owned()))
     }
 
+    pub(super) fn below(self, _: &TreePath) -> Result<Option<Commit>, RepositoryError> {
+        match self.0 {}
+    }
+
     /// The repository.
     pub fn path(&self) -> &Path {
         match self.0 {}

@@ -36,6 +36,7 @@ impl Gathered {
     }
 
     /// All that is listed so far.
+    #[cfg(unix)]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }

@@ -21,7 +21,7 @@ mod walk;
 use crate::digest::{Content, Wanted};
 use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
-use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+use crate::tree::{Entry, MAX_ENTRIES, Tree, TreeError, TreeKind};
 use again::Stamps;
 use gather::Gathered;
 #[cfg(unix)]
@@ -231,7 +231,7 @@ pub fn list(
 }
 
 /// Reads absolute `roots` as an environment: paths are without the leading `/`; a root may be a file, a directory or a link, or absent.
-/// What this process may not open and what must not be opened stands as [`Node::Closed`]. Roots below other roots are read once. Files that
+/// What this process may not open and what must not be opened stands as [`Node::Closed`](crate::tree::Node::Closed). Roots below other roots are read once. Files that
 /// are `known` are not opened: that goes for SHA-256 alone, and for no other kind of tree.
 #[cfg(unix)]
 pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn Known>) -> Result<Scanned, ScanError> {
@@ -259,7 +259,11 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
         match walk::named(&shown, &path, &options, known.as_ref(), &stamper, &mut sink)? {
             None => absent.push(shown),
             Some(ended) => {
-                if gathered.entries().get(before).is_some_and(|first| matches!(first.node, Node::Dir { .. })) {
+                if gathered
+                    .entries()
+                    .get(before)
+                    .is_some_and(|first| matches!(first.node, crate::tree::Node::Dir { .. }))
+                {
                     inside = Some(path);
                 }
                 excluded.extend(ended.excluded);

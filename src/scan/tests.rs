@@ -1,4 +1,5 @@
 use super::*;
+use crate::tree::Node;
 use std::fs::{create_dir, create_dir_all, write};
 use std::os::unix::fs::symlink;
 

@@ -185,6 +185,33 @@ fn a_dirty_checkout_is_signed_only_when_that_is_said() {
 }
 
 #[test]
+fn a_directory_of_a_checkout_is_held_against_its_part_of_the_commit() {
+    let project = Project::tiny().set("build", "source-date-epoch = \"git\"");
+    let top = project.path(".");
+    git(&top, &["init", "-q"]);
+    project.attest_to("none", &[]).fails(7, "there is no commit yet");
+    project.put("beside", "x");
+    git(&top, &["add", "src", "beside"]);
+    git(&top, &["commit", "-q", "-m", "x"]);
+    // What is beside it is another matter.
+    project.put("beside", "changed");
+    project.attest_to("clean", &[]).ends(0);
+    assert!(project.text("clean").contains("payload"));
+    project.put("src/input.txt", "changed\n");
+    project.attest_to("changed", &[]).fails(2, "1 path is not as in ").says("input.txt: is not as committed");
+    project.attest_to("changed", &["--allow-dirty"]).ends(0).says("signed all the same");
+    git(&top, &["reset", "-q", "--hard"]);
+    std::fs::remove_file(project.path("src/input.txt")).unwrap();
+    project.attest_to("missing", &[]).fails(2, "1 path is not as in ").says("input.txt: is in the commit and not here");
+    git(&top, &["reset", "-q", "--hard"]);
+    // What nobody committed is no part of the checkout that it happens to be in.
+    git(&top, &["rm", "-q", "-r", "--cached", "src"]);
+    git(&top, &["commit", "-q", "-m", "y"]);
+    project.put("src/input.txt", "changed\n");
+    project.attest_to("elsewhere", &[]).ends(0);
+}
+
+#[test]
 fn nothing_is_stripped_by_guess() {
     let project = Project::tiny();
     tar(&project, "src", &[], "source.tar");
