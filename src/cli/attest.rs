@@ -1,7 +1,6 @@
-//! `countersign build` and `countersign attest`: build in the sandbox, hash, and, to attest, sign.
+//! `countersign attest`: build in the sandbox, hash and sign. What the other commands that build need of it, too.
 
 use super::buildlog::BuildLog;
-use super::cache::{self, Kept};
 use super::checkout;
 use super::copies::{copies_json, note_copies};
 use super::exit::{Exit, Failure};
@@ -21,7 +20,6 @@ use crate::recipe::{self, Recipe};
 use crate::source::Source;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
 use crate::tree::Tree;
-use crate::unsigned;
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::collections::HashMap;
@@ -57,31 +55,9 @@ pub struct What {
     sandbox: SandboxFlag,
     /// Keep the build's log there
     #[arg(long, value_name = "F")]
-    log: Option<PathBuf>,
+    pub(super) log: Option<PathBuf>,
     #[command(flatten)]
-    flags: BuildFlags,
-}
-
-/// Arguments of `build`.
-#[derive(ClapArgs, Debug)]
-#[command(after_help = "Examples:
-  countersign build --out /tmp/try                       # the project in this directory
-  countersign build --source ../hello --out hello-1.0 --statement hello.unsigned   # then: sign")]
-pub struct BuildArgs {
-    #[command(flatten)]
-    what: What,
-    /// Put the outputs there; a directory that is not there yet
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Write what was observed there, unsigned, with the run record and the listings: `countersign sign` takes it on another machine
-    #[arg(long, value_name = "F")]
-    statement: Option<PathBuf>,
-    /// Builder id of the statement; who signs it may have one of its own
-    #[arg(long, value_name = "ID", requires = "statement", default_value = "urn:countersign:builder:unsigned")]
-    builder_id: String,
-    /// Read the whole environment, also what did not change since an earlier build; so does `--statement`
-    #[arg(long)]
-    no_cache: bool,
+    pub(super) flags: BuildFlags,
 }
 
 /// Arguments of `attest`.
@@ -90,12 +66,14 @@ pub struct BuildArgs {
     after_help = "Writes the bundle: the signed manifest, the signed run record, and the listings of source and outputs. Beside it stand \
 the build's log (NAME.log) and the listing of the environment (NAME.environment).
 
+Exit codes: 0 signed, 2 the command line or the recipe is wrong or the source is not as committed, 6 the build failed, 7 could not tell.
+
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
   countersign attest --source a.tar.xz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a
   countersign attest --source a.git --revision v1.0 --key vendor --bundle a.intoto.jsonl"
 )]
-pub struct AttestArgs {
+pub struct Args {
     #[command(flatten)]
     what: What,
     /// The private key, as `countersign key generate` or ssh-keygen writes it
@@ -128,64 +106,8 @@ fn previous(text: &str) -> Result<PayloadDigest, String> {
     recipe::parse_previous(text).map_err(|err| err.to_string())
 }
 
-/// Builds, without signing.
-pub fn run_build(args: &BuildArgs) -> Result<Exit, Failure> {
-    let what = &args.what;
-    absent(&args.out)?;
-    let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
-    let (plan, source) = plan(what)?;
-    checkout::note_dirty(&plan)?;
-    for (name, path) in
-        [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
-    {
-        check_place(name, path, &source, &plan)?;
-    }
-    // The log beside the outputs is a build's own, also that of one that failed; a file that was named may be anything.
-    for path in [&args.statement, &what.log].into_iter().flatten() {
-        if path.symlink_metadata().is_ok() {
-            return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
-        }
-    }
-    // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
-    let mut kept = match args.no_cache || args.statement.is_some() {
-        true => None,
-        false => Kept::open(&source, plan.roots()),
-    };
-    let reading = kept.as_mut().map_or(Reading::Whole, |kept| Reading::Changes(&mut kept.cache));
-    let built = once(&plan, what, reading, &source, &log, &log);
-    // What was read was read, whatever came of the build.
-    kept.into_iter().for_each(Kept::keep);
-    let (built, times) = built?;
-    let provenance = provenance(&plan, &built, args.builder_id.clone());
-    export(&built, &args.out)?;
-    let made = Made { files: Vec::new(), dirs: vec![&args.out] };
-    if let Some(path) = &args.statement {
-        let record = run_record(crate::statement::payload_digest(&provenance.encode()), &built, &times);
-        let bytes = unsigned::encode(&provenance, &record, &plan.tree().listing(), &built.outputs.listing());
-        fs::write(path, &bytes, 0o644, Existing::Refuse)?;
-    }
-    made.keep();
-    let copies = build::copies(&built, &plan);
-    report(&built, &copies);
-    if what.flags.json {
-        let mut document = document(&plan, &provenance, &built.outputs, &copies);
-        document["schema"] = "urn:countersign:schema:build:v1".into();
-        document["environmentFiles"] = json!(built.environment_read);
-        document["out"] = args.out.to_string_lossy().into();
-        document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
-        ui::document(&document);
-    } else {
-        list(&built);
-    }
-    if built.environment_read.cached > 0 && !what.flags.quiet {
-        ui::say(&cache::words(built.environment_read));
-    }
-    ui::say(&format!("built {}; nothing is signed", plan.order().release));
-    Ok(Exit::Yes)
-}
-
 /// Builds and signs.
-pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
+pub fn run(args: &Args) -> Result<Exit, Failure> {
     let what = &args.what;
     let stem = stem(&args.bundle);
     let log = what.log.clone().unwrap_or_else(|| beside(&stem, ".log"));
@@ -251,13 +173,7 @@ pub fn run_attest(args: &AttestArgs) -> Result<Exit, Failure> {
 }
 
 /// Signs what somebody else built: source, recipe and outputs as they are, and nothing about how the one came from the other.
-fn not_observed(
-    args: &AttestArgs,
-    plan: &Plan,
-    dir: &Path,
-    builder: String,
-    key: &SigningKey,
-) -> Result<Exit, Failure> {
+fn not_observed(args: &Args, plan: &Plan, dir: &Path, builder: String, key: &SigningKey) -> Result<Exit, Failure> {
     plan.nothing_stale()?;
     // What was built elsewhere is no build of ours that could fail.
     let outputs = build::outputs(plan, dir).map_err(|err| match err {
@@ -294,7 +210,7 @@ fn not_observed(
 }
 
 /// What was signed, to standard output.
-fn print_attested(args: &AttestArgs, key: &SigningKey, mut document: serde_json::Value, provenance: &Provenance) {
+fn print_attested(args: &Args, key: &SigningKey, mut document: serde_json::Value, provenance: &Provenance) {
     let payload = crate::statement::payload_digest(&provenance.encode());
     if args.what.flags.json {
         document["schema"] = "urn:countersign:schema:attest:v1".into();
@@ -323,7 +239,7 @@ pub struct Times {
     pub finished: Time,
 }
 
-fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
+pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
     // Before the recipe, which is looked for in it.
     std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
@@ -379,7 +295,7 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     })
 }
 
-fn once(
+pub(super) fn once(
     plan: &Plan,
     what: &What,
     reading: Reading<'_>,
@@ -495,7 +411,7 @@ fn bytes_in_words(n: usize) -> String {
     }
 }
 
-fn report(built: &Built, copies: &[OutputCopy]) {
+pub(super) fn report(built: &Built, copies: &[OutputCopy]) {
     note_copies(copies);
     if built.observation != Observation::Isolated {
         ui::say(
@@ -504,7 +420,7 @@ fn report(built: &Built, copies: &[OutputCopy]) {
     }
 }
 
-fn list(built: &Built) {
+pub(super) fn list(built: &Built) {
     let mut text = String::new();
     for (path, content) in built.outputs.files() {
         text += &format!("{}  {}\n", content.sha256, ui::escape(&path.escaped()));
@@ -512,7 +428,12 @@ fn list(built: &Built) {
     ui::data(&text);
 }
 
-fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree, copies: &[OutputCopy]) -> serde_json::Value {
+pub(super) fn document(
+    plan: &Plan,
+    provenance: &Provenance,
+    outputs: &Tree,
+    copies: &[OutputCopy],
+) -> serde_json::Value {
     json!({
         "release": ReleaseDocument::of(&plan.order().release),
         "source": { "sha256": plan.tree().digest() },
@@ -529,7 +450,7 @@ fn document(plan: &Plan, provenance: &Provenance, outputs: &Tree, copies: &[Outp
     })
 }
 
-fn check_place(name: &str, path: Option<&PathBuf>, source: &Path, plan: &Plan) -> Result<(), Failure> {
+pub(super) fn check_place(name: &str, path: Option<&PathBuf>, source: &Path, plan: &Plan) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     places::not_in_source(name, path, source)?;
     places::not_in_roots(name, path, plan.roots())

@@ -32,6 +32,8 @@ mod usage;
 #[cfg(unix)]
 pub mod attest;
 #[cfg(unix)]
+pub mod build;
+#[cfg(unix)]
 mod buildlog;
 #[cfg(unix)]
 mod cache;
@@ -84,10 +86,10 @@ enum Command {
     Key(key::Args),
     /// Build in the sandbox, without signing
     #[cfg(unix)]
-    Build(attest::BuildArgs),
+    Build(build::Args),
     /// Build in the sandbox, hash, and sign what was observed
     #[cfg(unix)]
-    Attest(attest::AttestArgs),
+    Attest(attest::Args),
     /// Rebuild what a manifest says, blind; compare; sign the verdict
     #[cfg(unix)]
     Rebuild(rebuild::Args),
@@ -130,9 +132,9 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Digest(args) => digest::run(&args),
         Command::Key(args) => key::run(args),
         #[cfg(unix)]
-        Command::Build(args) => attest::run_build(&args),
+        Command::Build(args) => build::run(&args),
         #[cfg(unix)]
-        Command::Attest(args) => attest::run_attest(&args),
+        Command::Attest(args) => attest::run(&args),
         #[cfg(unix)]
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Sign(args) => sign::run(&args),

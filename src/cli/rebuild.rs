@@ -40,8 +40,16 @@ use std::path::{Path, PathBuf};
     after_help = "The build sees neither the bundle nor published files, nor their digests; its own digests are written down before anything \
 is compared. Without --policy the manifest's signer is `claimed, not checked`, and the signed verdict says so.
 
-Exit codes: 0 identical, 1 different, 5 the runs disagree with one another, 6 the build failed, 7 could not tell,
-9 the source is not the signed one.
+Exit codes:
+  0  identical
+  1  different
+  2  the command line or the policy is wrong
+  3  the policy accepts no manifest of the bundle
+  4  the bundle or what is signed in it is broken
+  5  the runs disagree with one another
+  6  the build failed
+  7  could not tell
+  9  the source is not the signed one
 
 Examples:
   countersign rebuild hello.intoto.jsonl --source hello-1.0

@@ -169,7 +169,7 @@ pub enum SandboxError {
         how: How,
     },
     /// The time limit passed; everything was killed.
-    #[error("the steps took longer than {} seconds", after.as_secs_f64())]
+    #[error("the steps took longer than {} s", after.as_secs_f64())]
     TimedOut {
         /// The limit.
         after: Duration,

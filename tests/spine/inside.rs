@@ -96,7 +96,7 @@ fn held_to(script: &str, too_little: &str, enough: &str, why: &str) {
 
 #[test]
 fn limits_hold() {
-    held_to("sleep 2", "time = 1", "time = 60", "longer than 1 seconds");
+    held_to("sleep 2", "time = 1", "time = 60", "longer than 1 s");
     held_to("head -c 100000 /dev/zero > big", "file-size = \"64KiB\"", "file-size = \"1MiB\"", "step 1");
     held_to("head -c 2000000 /dev/zero > /tmp/x", "tmp = \"1MiB\"", "tmp = \"4MiB\"", "step 1");
     held_to("head -c 2000000 /dev/zero > $HOME/x", "tmp = \"1MiB\"", "tmp = \"4MiB\"", "step 1");
@@ -119,7 +119,7 @@ fn a_step_is_over_when_it_ends() {
 fn time_is_limited_without_a_sandbox_too() {
     let project = Project::tiny().steps("[[\"sleep\", \"60\"]]").set("limits", "time = 1");
     let begun = Instant::now();
-    project.attest_to("b.jsonl", &["--sandbox=none"]).fails(6, "longer than 1 seconds");
+    project.attest_to("b.jsonl", &["--sandbox=none"]).fails(6, "longer than 1 s");
     assert!(begun.elapsed() < Duration::from_secs(20));
     let names = project.names(".");
     assert!(!names.contains(&"b.jsonl".to_owned()) && !names.contains(&"b.environment".to_owned()), "{names:?}");
