@@ -68,6 +68,9 @@ pub enum BuildError {
         /// Files that the build did make, some of them.
         made: Vec<TreePath>,
     },
+    /// A root that the recipe names is not there.
+    #[error("the recipe's root {} is not there", .0.display())]
+    NoRoot(PathBuf),
     /// A socket below a root: whoever listens there could be talked to from inside.
     #[error("there is a socket below the roots: /{0}")]
     Socket(TreePath),
@@ -296,6 +299,10 @@ pub fn run(
     stage: &mut dyn FnMut(Stage),
 ) -> Result<Built, BuildError> {
     plan.nothing_stale()?;
+    // Of the default ones each host has some. Those that a recipe names are a part of what is signed.
+    if let Some(root) = plan.recipe.roots.iter().find(|root| root.symlink_metadata().is_err()) {
+        return Err(BuildError::NoRoot(root.clone()));
+    }
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;

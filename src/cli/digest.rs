@@ -26,7 +26,7 @@ Examples:
   countersign digest --revision v1.0 hello.git            # of what is committed, in any repository
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
-    /// A file, or a directory
+    /// A file, or a directory; with --tree also an archive, with --revision a git repository
     path: PathBuf,
     /// Print the listing that a tree's digest is the SHA-256 of
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! Exit codes (docs/spec.md §9) and the one error type of the command line.
 
-use crate::fs::FsError;
+use crate::fs::{FsError, Why};
 use std::fmt;
 
 /// What the program says to the shell.
@@ -67,7 +67,12 @@ impl Failure {
 
 impl From<FsError> for Failure {
     fn from(err: FsError) -> Failure {
-        Failure::new(Exit::CouldNotTell, err)
+        let failure = Failure::new(Exit::CouldNotTell, &err);
+        match &err.why {
+            Why::Io(_) if err.path.as_os_str() == "-" => failure.hint("standard input is not read: save it to a file"),
+            Why::NotAFile("a FIFO") => failure.hint("what comes through a pipe is not read: save it to a file"),
+            _ => failure,
+        }
     }
 }
 

@@ -129,8 +129,22 @@ pub fn free(path: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses a path at which no file can come to be, before anything is done for it.
+pub fn file(what: &str, path: &Path) -> Result<(), Failure> {
+    if path.is_dir() || path.to_string_lossy().ends_with(std::path::is_separator) {
+        return Err(Failure::usage(format!("the {what} {} is a directory", path.display())).hint("name a file"));
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !above.is_dir() {
+        let fact = format!("the {what} {} cannot be written: {} is no directory", path.display(), above.display());
+        return Err(Failure::new(Exit::CouldNotTell, fact));
+    }
+    Ok(())
+}
+
 /// A bundle that is written: with `--force` it replaces another bundle, but nothing else, least of all the key that was named.
 pub fn bundle(path: &Path, force: bool) -> Result<(), Failure> {
+    file("bundle", path)?;
     free(path, force)?;
     let there = path.symlink_metadata();
     if there.is_ok_and(|meta| meta.is_file()) {

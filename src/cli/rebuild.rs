@@ -18,7 +18,7 @@ use crate::bundle;
 use crate::compare;
 use crate::digest::PayloadDigest;
 use crate::environment::DEFAULT_ROOTS;
-use crate::fs::{self, Existing};
+use crate::fs::{self, Existing, FsError};
 use crate::keys::SigningKey;
 use crate::rebuild::{self, Judgement, Output};
 use crate::recipe::{self, Recipe};
@@ -179,14 +179,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let published = published(args, &chosen, &built[0].0, &place.dir)?;
     let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
     let verdicts = verdicts(&outcome, &own, key.as_ref())?;
-    let lines: Vec<Vec<u8>> = own.lines.iter().chain(&verdicts).cloned().collect();
+    let lines: Vec<Vec<u8>> = own.lines.iter().chain(verdicts.iter().map(|(_, line)| line)).cloned().collect();
     keep(args, &place, &lines)?;
+    let signed: Vec<&str> = verdicts.iter().map(|(kind, _)| kind.word()).collect();
     let exit = match judgement.worst() {
         ArtifactVerdict::Identical if published.is_signed() => Exit::Yes,
         ArtifactVerdict::Nondeterministic => Exit::NotDeterministic,
         _ => Exit::Differs,
     };
     place.keep(exit);
+    if !signed.is_empty() {
+        let bundle = args.append.then(|| format!(", added to {}", ui::escape(&args.bundle.display().to_string())));
+        ui::say(&format!("signed: {}{}", signed.join(", "), bundle.unwrap_or_default()));
+    }
     report(&outcome, &published, place.kept.then_some(place.dir.as_path()), exit);
     Ok(exit)
 }
@@ -223,6 +228,14 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
             places::not_around_roots(name, path, plan.roots())?;
         }
     }
+    // Found out now, not when the build is over.
+    if let Some(dir) = &args.against {
+        let meta = dir.metadata().map_err(|err| FsError::io("read", dir, err))?;
+        if !meta.is_dir() {
+            return Err(Failure::usage(format!("{} is not a directory", dir.display()))
+                .hint("--against takes the directory with all published outputs"));
+        }
+    }
     Ok(plan)
 }
 
@@ -252,6 +265,11 @@ fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Opti
             if found.len() > 20 {
                 ui::say(&format!("… and {} more", found.len() - 20));
             }
+            if let Some(top) = one_above(&listing.lines, &here) {
+                failure = failure
+                    .hint(format!("all of it is below {top}/ here: unpack it, and give {top} as --source"))
+                    .hint("a vendor whose source is such an archive says so in the recipe: source.strip = 1");
+            }
             if found.iter().any(|d| plan.is_output(&d.path)) {
                 failure = failure.hint("some of it looks built: take a fresh copy of the source");
             }
@@ -259,6 +277,16 @@ fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Opti
         None => failure = failure.hint("the bundle does not hold the source's listing, so the files cannot be named"),
     }
     Err(failure)
+}
+
+/// The directory that all paths here are in, where they are the signed ones below it.
+fn one_above(signed: &[Line], here: &[Line]) -> Option<String> {
+    let bytes = here.first()?.path.as_bytes();
+    let top = &bytes[..bytes.iter().position(|b| *b == b'/')?];
+    let below = |line: &Line| line.path.as_bytes().strip_prefix(top)?.strip_prefix(b"/").map(<[u8]>::to_vec);
+    let here: Option<Vec<Vec<u8>>> = here.iter().map(below).collect();
+    let signed = signed.iter().map(|line| line.path.as_bytes().to_vec());
+    (here? == signed.collect::<Vec<_>>()).then(|| ui::escape(&String::from_utf8_lossy(top)))
 }
 
 /// Where a rebuild's results are put. It goes with this value unless something in it is worth a look: a run that ended in an error leaves
@@ -386,7 +414,7 @@ fn builder_id(args: &Args, key: &SigningKey) -> String {
 }
 
 /// Signs the statements that explain.
-fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Vec<Vec<u8>>, Failure> {
+fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Vec<(VerdictKind, Vec<u8>)>, Failure> {
     let Outcome { args, chosen, plan, built, judgement, copies } = outcome;
     let Some(key) = key else { return Ok(Vec::new()) };
     let environment = built[0].0.environment;
@@ -405,7 +433,7 @@ fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Ve
             artifacts,
             ..verdict
         };
-        lines.push(key.sign_envelope(verdict.encode()).to_line());
+        lines.push((kind, key.sign_envelope(verdict.encode()).to_line()));
     }
     Ok(lines)
 }

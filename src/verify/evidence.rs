@@ -79,7 +79,7 @@ pub(super) fn envelopes<'b>(bytes: &[u8], bundle: &'b Bundle<'_>, notes: &mut No
         }
     }
     if found.all.is_empty() {
-        return Err((Answer::Broken, "the bundle holds no envelope".into()));
+        return Err((Answer::Broken, "the bundle holds no envelope: it is no bundle, or nothing is left of it".into()));
     }
     let says = format!("envelopes: {}, lines ignored: {}", found.all.len(), found.malformed);
     Ok((found, says))
@@ -106,7 +106,10 @@ pub(super) fn signatures<'b>(
     let mut signed = Vec::new();
     let mut broken = BTreeSet::new();
     for ((line, envelope), Signers { by, misnamed }) in found.all.iter().zip(by) {
-        if by.is_empty() {
+        if let Some(at) = misnamed.iter().find(|_| by.is_empty()) {
+            let name = &signers[*at].name;
+            notes.add(format!("line {line} is ignored: it names the key of {name}, and its signature does not verify"));
+        } else if by.is_empty() {
             let keyid = envelope.signatures().first().map_or("", |signature| &signature.keyid);
             notes.add(format!("line {line} is ignored: signed by no key of the policy (it names {keyid:?})"));
         }

@@ -346,7 +346,12 @@ impl<'e> Court<'_, 'e> {
                         "{}: its SHA-256 is {}, that of the signed {name} is {}",
                         file.shown, file.content.sha256, subject.sha256
                     ),
-                    None => format!("{}: nothing named {name} was signed", file.shown),
+                    None => {
+                        let names: Vec<String> =
+                            signed.subjects.iter().take(5).map(|each| each.name.escaped()).collect();
+                        let more = if signed.subjects.len() > names.len() { ", …" } else { "" };
+                        format!("{}: nothing named {name} was signed, but {}{more}", file.shown, names.join(", "))
+                    }
                 };
                 match (wanted, &signed.subjects[..]) {
                     (Some(name), _) => stated(name),

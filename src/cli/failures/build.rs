@@ -35,6 +35,9 @@ impl From<BuildError> for Failure {
             }
             BuildError::Sandbox(SandboxError::BuildDir { .. }) => failure
                 .hint("--scratch DIR or TMPDIR names another place to build in, one that other users may pass through"),
+            BuildError::Sandbox(SandboxError::StepFailed { .. }) => {
+                failure.hint("the build has no network, and sees of this machine what the recipe names alone")
+            }
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
             BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
             BuildError::OutputScan(ScanError::TooMuch { what: "bytes", .. }) => {
@@ -48,6 +51,7 @@ impl From<BuildError> for Failure {
             BuildError::Stale(path) => {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
+            BuildError::NoRoot(_) => failure.hint("it is one of environment.roots: install what is meant there, or mend the recipe"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),
             BuildError::EnvironmentChanged(_) => failure.hint("run it again when nothing installs or removes packages"),
             BuildError::CommitTime(_) => failure.hint("give source-date-epoch as seconds, or build from a git checkout"),
