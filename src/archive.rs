@@ -190,6 +190,15 @@ pub fn tree(
         entries.push(Entry { path: at, node });
         Ok(())
     })?;
+    // A directory of which all is left out is there still, and need not be a member.
+    let mut implied: BTreeSet<TreePath> = excluded.iter().filter_map(TreePath::parent).collect();
+    for entry in entries.iter().filter(|entry| matches!(entry.node, Node::Dir { .. })) {
+        implied.remove(&entry.path);
+    }
+    for path in implied {
+        hold(path.as_bytes().len())?;
+        entries.push(Entry { path, node: Node::Dir { perm: 0o755 } });
+    }
     let tree = Tree::new(TreeKind::Source, entries).map_err(|why| ArchiveError::Tree { path: path.to_owned(), why })?;
     Ok(Scanned::of_archive(path, &meta, tree, excluded.into_iter().collect()))
 }

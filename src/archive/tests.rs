@@ -258,6 +258,31 @@ fn stripping_and_excluding() {
 }
 
 #[test]
+fn a_directory_of_which_all_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+    for name in ["a/b/x.o", "a/b/y.o", "z", "z.o"] {
+        std::fs::write(dir.path().join(name), name).unwrap();
+    }
+    let exclude = |path: &TreePath, _: bool| path.as_bytes().ends_with(b".o");
+    let options = crate::scan::Options { exclude: Some(&exclude), ..crate::scan::Options::new(TreeKind::Source) };
+    let want = crate::scan::tree(dir.path(), &options).unwrap().tree;
+    let members = |with: &[&str]| {
+        let bytes = made(|tar| {
+            with.iter().for_each(|name| add(tar, name.as_bytes(), EntryType::Directory, b"", b""));
+            ["a/b/x.o", "a/b/y.o", "z", "z.o"].iter().for_each(|name| file(tar, name.as_bytes(), name.as_bytes()));
+        });
+        tree(written(&bytes).path(), 0, Wanted::default(), &exclude, MAX_UNPACKED, None)
+    };
+    for with in [&[][..], &["a/"], &["a/", "a/b/"]] {
+        assert_eq!(members(with).unwrap().tree, want);
+    }
+    // What is a file cannot be a directory too, whatever is left out of it.
+    let both = made(|tar| ["a", "a/x.o"].iter().for_each(|name| file(tar, name.as_bytes(), b"")));
+    assert!(tree(written(&both).path(), 0, Wanted::default(), &exclude, MAX_UNPACKED, None).is_err());
+}
+
+#[test]
 fn names_and_targets_have_a_limit_of_their_own() {
     let links = |n: usize| {
         made(|tar| {
