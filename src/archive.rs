@@ -25,6 +25,8 @@ use stream::{Format, Metered};
 pub const MAX_UNPACKED: u64 = 64 << 30;
 /// Most bytes of long names, extended headers and padding between two members.
 const MAX_BETWEEN: u64 = 1 << 20;
+/// Where a header of tar has the beginning of a long name, if it is of the form that has one.
+const PREFIX: usize = 345;
 /// Longest target of a link.
 const MAX_TARGET: usize = 65_536;
 /// Names, those of directories that are only implied too, and targets are held in memory; together they may be one part in so many of what an archive may unpack to, or [`LEAST_NAMES`].
@@ -190,6 +192,15 @@ pub fn tree(
         entries.push(Entry { path: at, node });
         Ok(())
     })?;
+    // A directory of which all is left out is there still, and need not be a member.
+    let mut implied: BTreeSet<TreePath> = excluded.iter().filter_map(TreePath::parent).collect();
+    for entry in entries.iter().filter(|entry| matches!(entry.node, Node::Dir { .. })) {
+        implied.remove(&entry.path);
+    }
+    for path in implied {
+        hold(path.as_bytes().len())?;
+        entries.push(Entry { path, node: Node::Dir { perm: 0o755 } });
+    }
     let tree = Tree::new(TreeKind::Source, entries).map_err(|why| ArchiveError::Tree { path: path.to_owned(), why })?;
     Ok(Scanned::of_archive(path, &meta, tree, excluded.into_iter().collect()))
 }
@@ -313,6 +324,12 @@ fn one<R: Read>(
     if kind.is_pax_global_extensions() {
         return Ok(());
     }
+    let header = member.header();
+    if header.as_ustar().is_none() && header.as_bytes()[PREFIX] != 0 {
+        return Err(refuse(
+            "some readers take what stands in its header for the beginning of its name, others do not".into(),
+        ));
+    }
     let size = member.size();
     // A name that ends in a slash is a directory to every reader of tar, whatever its type says.
     let is_dir = kind.is_dir() || (kind.is_file() && raw.ends_with(b"/"));
@@ -375,6 +392,7 @@ fn extensions<R: Read>(member: &mut tar::Entry<'_, R>, global: bool, name: &[u8]
         member.take(MAX_BETWEEN).read_to_end(&mut text).map_err(|err| err.to_string())?;
     }
     let target = member.link_name_bytes().map(Cow::into_owned);
+    let size = member.size().to_string();
     let items = match member.pax_extensions().map_err(|err| err.to_string())? {
         Some(items) if !global => items,
         _ => tar::PaxExtensions::new(&text),
@@ -383,6 +401,10 @@ fn extensions<R: Read>(member: &mut tar::Entry<'_, R>, global: bool, name: &[u8]
     for item in items {
         let item = item.map_err(|err| err.to_string())?;
         let (key, value) = (item.key_bytes(), item.value_bytes());
+        // Blanks before a key are a part of it, or are not; a NUL ends it, or does not.
+        if key.starts_with(b" ") || key.starts_with(b"\t") || key.contains(&0) {
+            return Err("its extended headers have a key that readers understand differently".into());
+        }
         if key.starts_with(b"GNU.sparse.") {
             return Err("it is a sparse file, which is not supported".into());
         }
@@ -390,7 +412,8 @@ fn extensions<R: Read>(member: &mut tar::Entry<'_, R>, global: bool, name: &[u8]
         let twice = match key {
             b"path" => value != name,
             b"linkpath" => target.as_deref() != Some(value),
-            b"size" => false,
+            // What is no plain number is one to some readers: `0` with a NUL, `+0`, `x`.
+            b"size" => without_zeros(value) != size.as_bytes(),
             _ => continue,
         };
         if global || twice || seen.contains(&key) {
@@ -399,6 +422,12 @@ fn extensions<R: Read>(member: &mut tar::Entry<'_, R>, global: bool, name: &[u8]
         seen.push(key);
     }
     Ok(())
+}
+
+/// A decimal number as it is printed.
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|digit| **digit == b'0').count();
+    &number[zeros.min(number.len().saturating_sub(1))..]
 }
 
 fn word(kind: tar::EntryType) -> &'static str {

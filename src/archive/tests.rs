@@ -177,6 +177,35 @@ fn headers_that_readers_disagree_about() {
     assert!(said(&[("path", b"b"), ("path", b"c")], false).unwrap_err().contains("do not agree"));
     assert!(said(&[("path", b"b")], true).unwrap_err().contains("do not agree"));
     assert!(said(&[("path", b"../b")], false).is_err());
+    // A length that is no plain number is the header's to some readers, and 0 to others, who find the next member in the content.
+    for good in [&b"1"[..], b"01"] {
+        assert_eq!(said(&[("size", good)], false), Ok(vec!["a".into()]));
+    }
+    for bad in [&b"0\0"[..], b"1\0", b"+1", b" 1", b"x", b"", b"1.0", b"99999999999999999999"] {
+        assert!(said(&[("size", bad)], false).is_err(), "{bad:?}");
+    }
+    for key in [" path", "\tpath", "path\0"] {
+        assert!(said(&[(key, b"b")], false).unwrap_err().contains("a key that readers understand differently"));
+    }
+    assert_eq!(said(&[("PATH", b"b")], false), Ok(vec!["a".into()]), "another key");
+}
+
+#[test]
+fn the_beginning_of_a_name_where_some_readers_look_for_it() {
+    let said = |magic: &[u8; 8], prefix: &[u8]| {
+        let mut header = header(EntryType::Regular, 1);
+        header.as_old_mut().name[0] = b'a';
+        let bytes = header.as_mut_bytes();
+        bytes[257..265].copy_from_slice(magic);
+        bytes[PREFIX..PREFIX + prefix.len()].copy_from_slice(prefix);
+        header.set_cksum();
+        read(&made(|tar| tar.append(&header, &b"x"[..]).unwrap())).map(|scanned| names(&scanned))
+    };
+    assert_eq!(said(b"ustar\x0000", b"p").unwrap(), ["p/a"]);
+    for magic in [b"ustar\0\0\0", b"ustar\x001\0", b"ustar 00", b"ustar  \0", b"\0\0\0\0\0\0\0\0"] {
+        assert_eq!(said(magic, b"").unwrap(), ["a"]);
+        assert!(said(magic, b"p").unwrap_err().to_string().contains("the beginning of its name"), "{magic:?}");
+    }
 }
 
 #[test]
@@ -255,6 +284,31 @@ fn stripping_and_excluding() {
     let scanned = tree(written(&bytes).path(), 1, Wanted::default(), &exclude, MAX_UNPACKED, None).unwrap();
     assert_eq!(names(&scanned), ["a", "b"]);
     assert_eq!(scanned.excluded.iter().map(|p| p.escaped()).collect::<Vec<_>>(), [".git"]);
+}
+
+#[test]
+fn a_directory_of_which_all_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+    for name in ["a/b/x.o", "a/b/y.o", "z", "z.o"] {
+        std::fs::write(dir.path().join(name), name).unwrap();
+    }
+    let exclude = |path: &TreePath, _: bool| path.as_bytes().ends_with(b".o");
+    let options = crate::scan::Options { exclude: Some(&exclude), ..crate::scan::Options::new(TreeKind::Source) };
+    let want = crate::scan::tree(dir.path(), &options).unwrap().tree;
+    let members = |with: &[&str]| {
+        let bytes = made(|tar| {
+            with.iter().for_each(|name| add(tar, name.as_bytes(), EntryType::Directory, b"", b""));
+            ["a/b/x.o", "a/b/y.o", "z", "z.o"].iter().for_each(|name| file(tar, name.as_bytes(), name.as_bytes()));
+        });
+        tree(written(&bytes).path(), 0, Wanted::default(), &exclude, MAX_UNPACKED, None)
+    };
+    for with in [&[][..], &["a/"], &["a/", "a/b/"]] {
+        assert_eq!(members(with).unwrap().tree, want);
+    }
+    // What is a file cannot be a directory too, whatever is left out of it.
+    let both = made(|tar| ["a", "a/x.o"].iter().for_each(|name| file(tar, name.as_bytes(), b"")));
+    assert!(tree(written(&both).path(), 0, Wanted::default(), &exclude, MAX_UNPACKED, None).is_err());
 }
 
 #[test]

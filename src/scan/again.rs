@@ -3,9 +3,10 @@
 use super::stamp::{Stamp, Stamper};
 use super::{ScanError, Scanned, os};
 use crate::path::TreePath;
-use crate::tree::{Entry, Node};
+use crate::tree::{Entry, Node, TreeKind};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Entries that are looked at again in a few milliseconds: for fewer no thread is started.
 const LOOKS: usize = 4096;
@@ -26,7 +27,8 @@ pub(super) struct Stamps {
 
 impl Scanned {
     /// Looks at every entry again, without reading contents: the first path that is not as it was when it was read. A directory counts
-    /// as changed when it is another one or holds a name that was not there; its times alone say nothing.
+    /// as changed when it is another one or holds a name that was not there. Its times alone say nothing of what is there now; but that there
+    /// was something else between, which a build could have read: one of an environment has changed then too.
     pub fn changed(&self) -> Result<Option<PathBuf>, ScanError> {
         let stamps = &self.stamps;
         let known = |path: &TreePath| {
@@ -50,15 +52,21 @@ impl Scanned {
                 return Ok(None);
             }
         }
+        let (lasting, between) = (self.tree.kind() != TreeKind::Environment, OnceLock::new());
         let dirs = first_of(&stamps.dirs, |some| {
             let mut looker = Looker::new(stamps);
             for (path, then) in some {
                 let now = looker.at(path)?;
                 // As nearly all are: then its name is not wanted.
-                if now.is_none_or(|now| now.whole != then.whole)
-                    && let Some(path) = differing(&stamps.base.join(os(path)), Some(path), true, *then, now, &known)?
-                {
-                    return Ok(Some(path));
+                if now.is_none_or(|now| now.whole != then.whole) {
+                    let shown = stamps.base.join(os(path));
+                    if let Some(path) = differing(&shown, Some(path), true, *then, now, &known)? {
+                        return Ok(Some(path));
+                    }
+                    if !lasting {
+                        // Said where nothing says more.
+                        let _ = between.set(shown);
+                    }
                 }
             }
             Ok(None)
@@ -68,7 +76,7 @@ impl Scanned {
         }
         let leaves = self.tree.entries().iter().filter(|e| !matches!(e.node, Node::Dir { .. }));
         let leaves: Vec<(&Entry, &u64)> = leaves.zip(&stamps.leaves).collect();
-        first_of(&leaves, |some| {
+        let leaf = first_of(&leaves, |some| {
             let mut looker = Looker::new(stamps);
             for (entry, then) in some {
                 if looker.at(&entry.path)?.is_none_or(|now| now.whole != **then) {
@@ -76,7 +84,8 @@ impl Scanned {
                 }
             }
             Ok(None)
-        })
+        })?;
+        Ok(leaf.or(between.into_inner()))
     }
 }
 

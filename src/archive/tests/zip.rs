@@ -168,6 +168,16 @@ fn cut_off_damaged_or_followed() {
     assert_eq!(read(&[&commented[..], b"abc"].concat()).unwrap().tree, want);
     commented[length - 2] = 22;
     refused(&[&commented[..], &end(0, 0, 0, b"")].concat(), "more than one end");
+    // Nor one with another that ends too early or too late: most readers take it all the same, and with it the archive before it.
+    let other = zip(&[Item::file(b"a/run", b"another")]);
+    let (mut long, short) = (other.clone(), [&other[..], b"\n"].concat());
+    long[other.len() - 2] = 1;
+    for comment in [long, short, b"PK\x05\x06".to_vec()] {
+        let length = comment.len() as u16;
+        commented.truncate(whole.len() - 2);
+        commented.extend(length.to_le_bytes());
+        refused(&[&commented[..], &comment].concat(), "more than one end");
+    }
     assert_eq!(read(&end(0, 0, 0, b"")).unwrap().tree.entries().len(), 0, "no entries");
 }
 

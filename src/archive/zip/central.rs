@@ -104,6 +104,10 @@ fn place(file: &File) -> io::Result<Place> {
         (Some(_), Some(_)) => return Err(damaged("it has more than one end")),
         (Some(at), None) => at,
     };
+    // Most readers take the last mark, whether or not what follows is as long as it says: a whole archive of its own could stand in the comment.
+    if tail[at + 1..].windows(4).any(|bytes| bytes == b"PK\x05\x06") {
+        return Err(damaged("it has more than one end"));
+    }
     let end = &tail[at..];
     let short: [u64; 5] = [
         u16_at(end, 4).into(),

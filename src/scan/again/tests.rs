@@ -52,6 +52,20 @@ fn a_second_look_at_each_kind_of_change() {
             std::fs::remove_file(at("d/e")).unwrap();
             std::fs::rename(top.join("moved"), at("d/e")).unwrap();
         });
+        // All as it was, and for a while something else: what read it then read what is not in the listing.
+        let later = || std::thread::sleep(std::time::Duration::from_millis(20));
+        seen("d", &|| {
+            later();
+            std::fs::rename(at("d/e"), top.join("moved")).unwrap();
+            create_dir_all(at("d/e/f")).unwrap();
+            std::fs::remove_dir_all(at("d/e")).unwrap();
+            std::fs::rename(top.join("moved"), at("d/e")).unwrap();
+        });
+        seen("d/e/f", &|| {
+            later();
+            write(at("d/e/f/new"), "").unwrap();
+            std::fs::remove_file(at("d/e/f/new")).unwrap();
+        });
     }
 }
 
