@@ -51,7 +51,9 @@ impl Commit {
                 return Ok(false);
             }
             if found.kind != Kind::Dir {
-                committed.insert(at, (found.kind, found.id.into()));
+                if committed.insert(at.clone(), (found.kind, found.id.into())).is_some() {
+                    return Err(super::member(self.path(), &self.id(), &at, "it is there twice"));
+                }
             }
             Ok(true)
         })?;

@@ -194,7 +194,10 @@ impl Reader {
         let limit = match outside {
             Outside::Refused => contained(path)?.saturating_mul(MAX_PACKED).clamp(MIN_LIMIT, MAX_OBJECT),
             // Of a checkout commits and directories are read, and no file.
-            Outside::Allowed => MIN_LIMIT,
+            Outside::Allowed => {
+                own(path)?;
+                MIN_LIMIT
+            }
         };
         let options = gix::open::Options::isolated()
             // Nothing that it says is done; and its format must be read whoever owns it.
@@ -220,8 +223,18 @@ impl Reader {
         if is_hex && revision.len() == hash.len_in_hex() {
             return ObjectId::from_hex(revision.to_ascii_lowercase().as_bytes()).map_err(|err| err.to_string());
         }
-        let found = self.repo.try_find_reference(revision).map_err(|err| err.to_string())?;
-        if let Some(mut reference) = found {
+        // In git's order, but for what stands beside `refs`: that is no branch and no tag.
+        let names = match revision {
+            "HEAD" => vec![revision.to_owned()],
+            _ if revision.starts_with("refs/") => vec![revision.to_owned()],
+            _ => ["refs", "refs/tags", "refs/heads", "refs/remotes"]
+                .iter()
+                .map(|at| format!("{at}/{revision}"))
+                .collect(),
+        };
+        for name in names {
+            let found = self.repo.try_find_reference(name.as_str()).map_err(|err| err.to_string())?;
+            let Some(mut reference) = found else { continue };
             let id = reference.follow_to_object();
             return id
                 .map(gix::Id::detach)
@@ -280,14 +293,16 @@ const MAX_FILES: usize = 10_000_000;
 /// Longest of the files that are read as a whole.
 const MAX_TEXT: u64 = 256 << 20;
 
+/// Files beside the objects and references that gix reads, or may read.
+const BESIDE: [&str; 8] =
+    ["HEAD", "FETCH_HEAD", "config", "config.worktree", "packed-refs", "shallow", "commondir", "gitdir"];
+/// Repositories that a checkout of one's own may borrow objects from, and those that these borrow from.
+const MAX_BORROWED: usize = 64;
+
 /// Whether all that would be read is below `path`, and files and directories only: gix would follow links and wait for FIFOs. Gives the length
 /// of all files together.
 fn contained(path: &Path) -> Result<u64, RepositoryError> {
     let outside = |why: String| RepositoryError::Outside { path: path.to_owned(), why };
-    let fail = |at: &Path, err: std::io::Error| RepositoryError::Unreadable {
-        path: path.to_owned(),
-        why: format!("{}: {err}", at.display()),
-    };
     let inner = path.join(".git");
     let dir = match inner.symlink_metadata() {
         Ok(meta) if meta.is_dir() => inner,
@@ -303,12 +318,64 @@ fn contained(path: &Path) -> Result<u64, RepositoryError> {
             return Err(outside(what.to_owned()));
         }
     }
-    let mut waiting: Vec<PathBuf> = Vec::new();
-    for name in ["HEAD", "config", "config.worktree", "packed-refs", "shallow", "objects", "refs"] {
-        if dir.join(name).symlink_metadata().is_ok() {
-            waiting.push(dir.join(name));
+    let parts = BESIDE.iter().chain(&["objects", "refs"]);
+    regular(path, parts.map(|name| dir.join(name)).collect(), &dir.join("objects"))
+}
+
+/// The same for a checkout of one's own, which may have its parts in other places: nothing that is read waits or has no end.
+fn own(path: &Path) -> Result<(), RepositoryError> {
+    let inner = path.join(".git");
+    let is_link = |at: &Path| at.symlink_metadata().is_ok_and(|meta| !meta.is_dir());
+    let git = match is_link(&inner) {
+        true => path.join(leads_to(path, &inner, "gitdir: ")?),
+        false => inner,
+    };
+    let common = match is_link(&git.join("commondir")) {
+        true => git.join(leads_to(path, &git.join("commondir"), "")?),
+        false => git.clone(),
+    };
+    let mut borrowed = vec![common.join("objects")];
+    for dir in [&git, &common] {
+        let parts = BESIDE.iter().chain(&["refs"]);
+        regular(path, parts.map(|name| dir.join(name)).collect(), &dir.join("objects"))?;
+    }
+    let mut at = 0;
+    while let Some(objects) = borrowed.get(at).cloned() {
+        regular(path, vec![objects.clone()], &objects)?;
+        if let Ok(text) = crate::fs::read(&objects.join("info/alternates"), MAX_LEADS) {
+            let names = String::from_utf8_lossy(&text).into_owned();
+            borrowed.extend(names.lines().filter(|name| !name.is_empty()).map(|name| objects.join(name)));
+        }
+        at += 1;
+        if at > MAX_BORROWED || borrowed.len() > 2 * MAX_BORROWED {
+            let why = "it borrows from too many other repositories".to_owned();
+            return Err(RepositoryError::Unreadable { path: path.to_owned(), why });
         }
     }
+    Ok(())
+}
+
+/// Longest file that says where a part of a repository is.
+const MAX_LEADS: u64 = 64 << 10;
+
+/// The path in a file that says where something else is.
+fn leads_to(path: &Path, file: &Path, before: &str) -> Result<PathBuf, RepositoryError> {
+    regular(path, vec![file.to_owned()], path)?;
+    let why = |why: String| RepositoryError::Unreadable { path: path.to_owned(), why };
+    let bytes = crate::fs::read(file, MAX_LEADS).map_err(|err| why(err.to_string()))?;
+    let text = String::from_utf8(bytes).ok();
+    let found = text.as_deref().and_then(|text| text.trim_end_matches(['\n', '\r']).strip_prefix(before));
+    found.map(PathBuf::from).ok_or_else(|| why(format!("{} leads nowhere", file.display())))
+}
+
+/// That there are only directories and regular files, at and below those of `waiting` that are there. Files outside of `objects` are short.
+fn regular(path: &Path, mut waiting: Vec<PathBuf>, objects: &Path) -> Result<u64, RepositoryError> {
+    let outside = |why: String| RepositoryError::Outside { path: path.to_owned(), why };
+    let fail = |at: &Path, err: std::io::Error| RepositoryError::Unreadable {
+        path: path.to_owned(),
+        why: format!("{}: {err}", at.display()),
+    };
+    waiting.retain(|at| at.symlink_metadata().is_ok());
     let (mut seen, mut length) = (0, 0u64);
     while let Some(at) = waiting.pop() {
         let meta = at.symlink_metadata().map_err(|err| fail(&at, err))?;
@@ -322,7 +389,7 @@ fn contained(path: &Path) -> Result<u64, RepositoryError> {
             }
         } else if !meta.is_file() {
             return Err(outside(format!("{} is a link or device", at.display())));
-        } else if meta.len() > MAX_TEXT && !at.starts_with(dir.join("objects")) {
+        } else if meta.len() > MAX_TEXT && !at.starts_with(objects) {
             return Err(outside(format!("{} is longer than {MAX_TEXT} bytes", at.display())));
         } else {
             length = length.saturating_add(meta.len());

@@ -302,10 +302,70 @@ fn trees_that_are_no_source() {
     let tree = git(root, &["hash-object", "--literally", "-w", "-t", "tree", "raw"]);
     let commit = git(root, &["commit-tree", "-m", "odd", &tree]);
     assert!(refusal(root, &commit).contains("a is there twice"));
+    // Nor is a checkout clean that is one of the two.
+    git(root, &["update-ref", "HEAD", &commit]);
+    let tree = read(&Source::open(root, 0).unwrap());
+    assert!(
+        Commit::head(root).unwrap().differs(&tree, &not_git).unwrap_err().to_string().contains("a: it is there twice")
+    );
 }
 
 fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn a_checkout_that_would_be_waited_for() {
+    let dir = checkout("sha1");
+    let root = dir.path();
+    let clean = || Commit::head(root).map(|head| head.id()).map_err(|err| err.to_string());
+    let id = clean().unwrap();
+    let fifo = |at: &Path| assert!(std::process::Command::new("mkfifo").arg(at).status().unwrap().success());
+    for name in [
+        "config.worktree",
+        "packed-refs",
+        "shallow",
+        "objects/info/alternates",
+        "objects/pack/pack-1.idx",
+        "refs/heads/x",
+    ] {
+        let at = root.join(".git").join(name);
+        fifo(&at);
+        assert!(clean().unwrap_err().ends_with(&format!("{name} is a link or device")), "{name}");
+        std::fs::remove_file(&at).unwrap();
+        symlink("/dev/zero", &at).unwrap();
+        assert!(clean().unwrap_err().ends_with("is a link or device"), "{name}");
+        std::fs::remove_file(&at).unwrap();
+    }
+    assert_eq!(clean().unwrap(), id);
+    // What it borrows is looked at as well; and a second worktree, which has its parts in the first, is one's own.
+    let borrowed = tempfile::tempdir().unwrap();
+    git(borrowed.path(), &["clone", "-q", "--shared", &root.display().to_string(), "it"]);
+    git(root, &["worktree", "add", "-q", &borrowed.path().join("second").display().to_string()]);
+    let others = || ["it", "second"].map(|name| Commit::head(&borrowed.path().join(name)).map(|head| head.id()).ok());
+    assert_eq!(others(), [Some(id.clone()), Some(id)]);
+    fifo(&root.join(".git/objects/pack/pack-2.idx"));
+    assert_eq!(others(), [None, None]);
+    std::fs::write(borrowed.path().join("second/.git"), "x").unwrap();
+    let err = Commit::head(&borrowed.path().join("second")).unwrap_err().to_string();
+    assert!(err.ends_with(".git leads nowhere"), "{err}");
+}
+
+#[test]
+fn a_revision_is_found_among_the_references() {
+    let dir = checkout("sha1");
+    let root = dir.path();
+    git(root, &["tag", "v1"]);
+    git(root, &["update-ref", "refs/remotes/origin/far", "HEAD"]);
+    let id = git(root, &["rev-parse", "HEAD"]);
+    std::fs::write(root.join(".git/FETCH_HEAD"), format!("{id}\n")).unwrap();
+    std::fs::write(root.join(".git/ORIG_HEAD"), format!("{id}\n")).unwrap();
+    for revision in ["HEAD", "main", "v1", "heads/main", "refs/tags/v1", "origin/far", &id[..8]] {
+        assert_eq!(Commit::find(root, revision).unwrap().id(), id, "{revision}");
+    }
+    for revision in ["FETCH_HEAD", "ORIG_HEAD", "v2", "refs/v1", ""] {
+        assert!(Commit::find(root, revision).is_err(), "{revision}");
+    }
 }
 
 #[test]

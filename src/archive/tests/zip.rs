@@ -10,13 +10,15 @@ struct Item<'a> {
     data: &'a [u8],
     host: u8,
     mode: u32,
+    /// What DOS says: 0x10 is a directory.
+    dos: u32,
     flags: u16,
     extra: &'a [u8],
 }
 
 impl<'a> Item<'a> {
     fn file(name: &'a [u8], data: &'a [u8]) -> Item<'a> {
-        Item { name, data, host: 3, mode: 0o100_644, flags: 0, extra: b"" }
+        Item { name, data, host: 3, mode: 0o100_644, dos: 0, flags: 0, extra: b"" }
     }
 }
 
@@ -49,7 +51,7 @@ fn central(item: &Item<'_>, offset: u32) -> Vec<u8> {
     out.extend((item.name.len() as u16).to_le_bytes());
     out.extend((item.extra.len() as u16).to_le_bytes());
     out.extend([0; 6]);
-    out.extend((item.mode << 16).to_le_bytes());
+    out.extend((item.mode << 16 | item.dos).to_le_bytes());
     out.extend(offset.to_le_bytes());
     [&out, item.name, item.extra].concat()
 }
@@ -210,6 +212,9 @@ fn names_and_kinds() {
     }
     refused(&one(Item { mode: 0o040_755, ..Item::file(b"d", b"") }), "do not agree on whether");
     refused(&one(Item::file(b"d/", b"")), "do not agree on whether");
+    refused(&one(Item { host: 0, mode: 0, dos: 0x10, ..Item::file(b"d", b"") }), "do not agree on whether");
+    assert!(read(&one(Item { host: 0, mode: 0, dos: 0x10, ..Item::file(b"d/", b"") })).is_ok());
+    assert!(read(&one(Item { host: 0, mode: 0, dos: 0x20, ..Item::file(b"d", b"") })).is_ok());
     refused(&one(Item { mode: 0o040_755, ..Item::file(b"d/", b"x") }), "has content");
     assert_eq!(names(&read(&one(Item { mode: 0o040_755, ..Item::file(b"d/", b"") })).unwrap()), ["d"]);
 }

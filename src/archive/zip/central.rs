@@ -235,7 +235,8 @@ fn kind(name: &[u8], unix: bool, attributes: u32) -> Result<Kind, &'static str> 
         0o120_000 => Kind::Link,
         _ => return Err("it is a device, FIFO or socket: a tree holds files, links and directories only"),
     };
-    if (kind == Kind::Dir) != is_dir {
+    // The second is DOS's.
+    if (kind == Kind::Dir) != is_dir || (attributes & 0x10 != 0 && !is_dir) {
         return Err("its name and its mode do not agree on whether it is a directory");
     }
     match kind {
