@@ -68,9 +68,6 @@ pub enum BuildError {
         /// Files that the build did make, some of them.
         made: Vec<TreePath>,
     },
-    /// A root that the recipe names is not there.
-    #[error("the recipe's root {} is not there", .0.display())]
-    NoRoot(PathBuf),
     /// A socket below a root: whoever listens there could be talked to from inside.
     #[error("there is a socket below the roots: /{0}")]
     Socket(TreePath),
@@ -164,6 +161,11 @@ impl Plan {
             lock,
         };
         Ok(Plan { recipe, source, tree, host, order, epoch, excluded: scanned.excluded })
+    }
+
+    /// Roots that the recipe names and that are not there: the build does without them.
+    pub fn absent_roots(&self) -> impl Iterator<Item = &Path> {
+        self.recipe.roots.iter().filter(|root| root.symlink_metadata().is_err()).map(PathBuf::as_path)
     }
 
     /// What is to be built.
@@ -299,10 +301,6 @@ pub fn run(
     stage: &mut dyn FnMut(Stage),
 ) -> Result<Built, BuildError> {
     plan.nothing_stale()?;
-    // Of the default ones each host has some. Those that a recipe names are a part of what is signed.
-    if let Some(root) = plan.recipe.roots.iter().find(|root| root.symlink_metadata().is_err()) {
-        return Err(BuildError::NoRoot(root.clone()));
-    }
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;

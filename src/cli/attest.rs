@@ -295,6 +295,14 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     })
 }
 
+/// What a recipe names and is not there may be a slip.
+pub fn note_absent_roots(plan: &Plan) {
+    for root in plan.absent_roots() {
+        let root = ui::escape(&root.display().to_string());
+        ui::say(&format!("note: the recipe's root {root} is not there; the build does without it"));
+    }
+}
+
 pub(super) fn once(
     plan: &Plan,
     what: &What,
@@ -303,6 +311,7 @@ pub(super) fn once(
     log: &Path,
     failed: &Path,
 ) -> Result<(Built, Times), Failure> {
+    note_absent_roots(plan);
     let scratch = places::scratch(what.flags.scratch.as_deref(), source, plan.roots())?;
     run_logged(plan, what.sandbox.isolation(), reading, &scratch, log, failed, !what.flags.quiet)
 }

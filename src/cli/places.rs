@@ -135,8 +135,9 @@ pub fn file(what: &str, path: &Path) -> Result<(), Failure> {
         return Err(Failure::usage(format!("the {what} {} is a directory", path.display())).hint("name a file"));
     }
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !above.is_dir() {
-        let fact = format!("the {what} {} cannot be written: {} is no directory", path.display(), above.display());
+    if above.metadata().is_err_and(|err| err.kind() == std::io::ErrorKind::NotFound) {
+        let fact =
+            format!("the {what} {} cannot be written: there is no directory {}", path.display(), above.display());
         return Err(Failure::new(Exit::CouldNotTell, fact));
     }
     Ok(())

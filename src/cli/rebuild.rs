@@ -228,6 +228,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
             places::not_around_roots(name, path, plan.roots())?;
         }
     }
+    attest::note_absent_roots(&plan);
     // Found out now, not when the build is over.
     if let Some(dir) = &args.against {
         let meta = dir.metadata().map_err(|err| FsError::io("read", dir, err))?;

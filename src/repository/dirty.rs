@@ -50,10 +50,8 @@ impl Commit {
             if exclude(&at, found.kind == Kind::Dir) {
                 return Ok(false);
             }
-            if found.kind != Kind::Dir {
-                if committed.insert(at.clone(), (found.kind, found.id.into())).is_some() {
-                    return Err(super::member(self.path(), &self.id(), &at, "it is there twice"));
-                }
+            if found.kind != Kind::Dir && committed.insert(at.clone(), (found.kind, found.id.into())).is_some() {
+                return Err(super::member(self.path(), &self.id(), &at, "it is there twice"));
             }
             Ok(true)
         })?;

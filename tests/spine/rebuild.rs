@@ -194,7 +194,13 @@ fn the_published_files() {
     project.rebuild(&["--against", "out"]).ends(1).prints("run: mode 4755 published, 0755 signed");
     std::fs::remove_file(project.path("out/run")).unwrap();
     project.rebuild(&["--against", "out"]).ends(1).prints("run: only signed");
-    project.rebuild(&["--against", "nowhere"]).fails(7, "nowhere");
+    // The verdict is about what was signed.
+    let review = project.review(&["--against", "out"]).ends(1);
+    review.says("signed: reproduced, added to b.intoto.jsonl\n");
+    // Before anything is built.
+    let said = project.rebuild(&["--against", "nowhere"]).fails(7, "nowhere");
+    assert!(!said.err.contains("reading the environment"), "{}", said.err);
+    project.rebuild(&["--against", BUNDLE]).fails(2, "is not a directory").says("hint: --against takes the directory");
 }
 
 #[test]

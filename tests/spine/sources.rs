@@ -216,7 +216,21 @@ fn nothing_is_stripped_by_guess() {
     let project = Project::tiny();
     tar(&project, "src", &[], "source.tar");
     project.attest();
-    project.rebuild(&["--source", "source.tar"]).fails(9, "src/input.txt: only here");
+    project
+        .rebuild(&["--source", "source.tar"])
+        .fails(9, "src/input.txt: only here")
+        .says("hint: all of it is below src/ here: unpack it, and give src as --source");
+    let input = project.get("src/input.txt");
+    project.put("src/input.txt", "another\n");
+    tar(&project, "src", &[], "other.tar");
+    let said = project.rebuild(&["--source", "other.tar"]).fails(9, "src/input.txt: only here");
+    said.says("all of it is below src/ here");
+    project.put("src/more", "x");
+    tar(&project, "src", &[], "more.tar");
+    let said = project.rebuild(&["--source", "more.tar"]).fails(9, "src/input.txt: only here");
+    assert!(!said.err.contains("all of it is below"), "{}", said.err);
+    std::fs::remove_file(project.path("src/more")).unwrap();
+    project.put("src/input.txt", input);
     let mut flat = Command::new("tar");
     flat.args(["-C", "src", "-cf", "flat.tar", "build.sh", "countersign.toml", "input.txt"]);
     assert!(flat.current_dir(project.path(".")).status().unwrap().success());

@@ -51,7 +51,6 @@ impl From<BuildError> for Failure {
             BuildError::Stale(path) => {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
-            BuildError::NoRoot(_) => failure.hint("it is one of environment.roots: install what is meant there, or mend the recipe"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),
             BuildError::EnvironmentChanged(_) => failure.hint("run it again when nothing installs or removes packages"),
             BuildError::CommitTime(_) => failure.hint("give source-date-epoch as seconds, or build from a git checkout"),
