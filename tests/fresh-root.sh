@@ -53,7 +53,6 @@ timed() { # COMMAND
 }
 timed .ci/demo
 tail -n 3 "$work/log"
-# In there CI is not set, so this script is not among the tests that it runs.
 timed .ci/test
 grep '^test: ' "$work/log"
 [ -z "$(git -C "$fresh/srv/countersign" status --porcelain)" ] || die "the commands left files behind: $(git -C "$fresh/srv/countersign" status --short)"
