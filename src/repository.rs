@@ -18,7 +18,7 @@ pub use dirty::Differs;
 #[cfg(feature = "git")]
 pub use odb::Commit;
 #[cfg(feature = "git")]
-pub(crate) use odb::{Found, Kind};
+pub(crate) use odb::Found;
 
 /// Largest object that is read: it is held in memory.
 pub const MAX_OBJECT: u64 = 2 << 30;
@@ -28,6 +28,16 @@ const MAX_PACKED: u64 = 1100;
 /// The limit for the smallest repositories.
 #[cfg(feature = "git")]
 const MIN_LIMIT: u64 = 128 << 20;
+
+/// What an entry of a commit's tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "git"), allow(dead_code))] // made where commits are read
+pub(crate) enum Kind {
+    Dir,
+    File { executable: bool },
+    Link,
+    Submodule,
+}
 
 /// A repository or commit that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +136,9 @@ fn member(path: &Path, commit: &str, member: &TreePath, why: impl std::fmt::Disp
 #[cfg(not(feature = "git"))]
 mod without;
 #[cfg(not(feature = "git"))]
-pub use without::{Commit, Differs};
+pub(crate) use without::Found;
 #[cfg(not(feature = "git"))]
-pub(crate) use without::{Found, Kind};
+pub use without::{Commit, Differs};
 
 #[cfg(all(test, feature = "git"))]
 mod tests;

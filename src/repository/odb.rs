@@ -1,6 +1,6 @@
 //! Reading objects.
 
-use super::{MAX_OBJECT, MAX_PACKED, MIN_LIMIT, RepositoryError, member};
+use super::{Kind, MAX_OBJECT, MAX_PACKED, MIN_LIMIT, RepositoryError, member};
 use crate::path::TreePath;
 use crate::tree::MAX_ENTRIES;
 use gix::ObjectId;
@@ -24,14 +24,6 @@ pub(crate) struct Found<'a> {
     pub(crate) id: &'a [u8],
     reader: &'a Reader,
     oid: ObjectId,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Dir,
-    File { executable: bool },
-    Link,
-    Submodule,
 }
 
 impl Found<'_> {
@@ -325,14 +317,15 @@ fn contained(path: &Path) -> Result<u64, RepositoryError> {
 /// The same for a checkout of one's own, which may have its parts in other places: nothing that is read waits or has no end.
 fn own(path: &Path) -> Result<(), RepositoryError> {
     let inner = path.join(".git");
-    let is_link = |at: &Path| at.symlink_metadata().is_ok_and(|meta| !meta.is_dir());
-    let git = match is_link(&inner) {
-        true => path.join(leads_to(path, &inner, "gitdir: ")?),
-        false => inner,
+    let git = match inner.symlink_metadata() {
+        // Then gix takes the directory itself for one.
+        Err(_) => path.to_owned(),
+        Ok(meta) if meta.is_dir() => inner,
+        Ok(_) => path.join(leads_to(path, &inner, "gitdir: ")?),
     };
-    let common = match is_link(&git.join("commondir")) {
-        true => git.join(leads_to(path, &git.join("commondir"), "")?),
-        false => git.clone(),
+    let common = match git.join("commondir").symlink_metadata() {
+        Err(_) => git.clone(),
+        Ok(_) => git.join(leads_to(path, &git.join("commondir"), "")?),
     };
     let mut borrowed = vec![common.join("objects")];
     for dir in [&git, &common] {
@@ -342,9 +335,14 @@ fn own(path: &Path) -> Result<(), RepositoryError> {
     let mut at = 0;
     while let Some(objects) = borrowed.get(at).cloned() {
         regular(path, vec![objects.clone()], &objects)?;
-        if let Ok(text) = crate::fs::read(&objects.join("info/alternates"), MAX_LEADS) {
-            let names = String::from_utf8_lossy(&text).into_owned();
-            borrowed.extend(names.lines().filter(|name| !name.is_empty()).map(|name| objects.join(name)));
+        let alternates = objects.join("info/alternates");
+        if alternates.symlink_metadata().is_ok() {
+            let why = |why: String| RepositoryError::Unreadable { path: path.to_owned(), why };
+            let text = crate::fs::read(&alternates, MAX_LEADS).map_err(|err| why(err.to_string()))?;
+            // A quoted name stands for another, which would not be looked at.
+            let text = String::from_utf8(text).ok().filter(|text| !text.contains('"'));
+            let text = text.ok_or_else(|| why(format!("{} has a name that is not plain", alternates.display())))?;
+            borrowed.extend(text.lines().filter(|name| !name.is_empty()).map(|name| objects.join(name)));
         }
         at += 1;
         if at > MAX_BORROWED || borrowed.len() > 2 * MAX_BORROWED {

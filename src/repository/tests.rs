@@ -346,6 +346,18 @@ fn a_checkout_that_would_be_waited_for() {
     assert_eq!(others(), [Some(id.clone()), Some(id)]);
     fifo(&root.join(".git/objects/pack/pack-2.idx"));
     assert_eq!(others(), [None, None]);
+    std::fs::remove_file(root.join(".git/objects/pack/pack-2.idx")).unwrap();
+    // A quoted name, which is another to gix; a repository without `.git` around it.
+    let alternates = borrowed.path().join("it/.git/objects/info/alternates");
+    let plain = std::fs::read_to_string(&alternates).unwrap();
+    std::fs::write(&alternates, format!("\"{}\"\n", plain.trim_end())).unwrap();
+    assert!(Commit::head(&borrowed.path().join("it")).unwrap_err().to_string().ends_with("a name that is not plain"));
+    let bare = borrowed.path().join("bare.git");
+    git(borrowed.path(), &["clone", "-q", "--bare", &root.display().to_string(), "bare.git"]);
+    assert!(Commit::head(&bare).is_ok());
+    std::fs::remove_file(bare.join("HEAD")).unwrap();
+    fifo(&bare.join("HEAD"));
+    assert!(Commit::head(&bare).unwrap_err().to_string().ends_with("HEAD is a link or device"));
     std::fs::write(borrowed.path().join("second/.git"), "x").unwrap();
     let err = Commit::head(&borrowed.path().join("second")).unwrap_err().to_string();
     assert!(err.ends_with(".git leads nowhere"), "{err}");

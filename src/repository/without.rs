@@ -1,6 +1,6 @@
 //! A program without the cargo feature `git` reads no repository.
 
-use super::RepositoryError;
+use super::{Kind, RepositoryError};
 use crate::path::TreePath;
 use crate::tree::Tree;
 use std::convert::Infallible;
@@ -17,16 +17,6 @@ pub enum Differs {}
 pub(crate) struct Found<'a> {
     pub(crate) kind: Kind,
     never: &'a Infallible,
-}
-
-// Named where commits are read; made nowhere.
-#[allow(dead_code)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Dir,
-    File { executable: bool },
-    Link,
-    Submodule,
 }
 
 impl Found<'_> {
