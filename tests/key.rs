@@ -1,11 +1,14 @@
 //! `countersign key` through the program, against the real `ssh-keygen` and `openssl`.
 #![cfg(target_os = "linux")]
 
+#[path = "common/pty.rs"]
+mod pty;
+
 use countersign::keys::{KeyError, Passphrase, SigningKey};
 use countersign::signature::PublicKey;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -69,18 +72,11 @@ impl Room {
 
     /// The same, typing the answers on a terminal of its own, each after a question.
     fn run_on_terminal(&self, args: &[&str], answers: &[&str]) -> Said {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
         use rustix::termios::LocalModes;
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let no_ctty = rustix::fs::OFlags::NOCTTY.bits() as i32;
-        let terminal = File::options().read(true).write(true).custom_flags(no_ctty).open(name).unwrap();
+        let (mut master, terminal) = pty::open();
         let mut child = Command::new("setsid");
         child.args(["--ctty", "--wait", PROGRAM]).args(args).current_dir(self.0.path()).env_remove(VARIABLE);
         let child = child.stdin(terminal).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut master = File::from(master);
         let mut screen = String::new();
         for answer in answers {
             let mut buffer = [0; 256];

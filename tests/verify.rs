@@ -1,9 +1,11 @@
 //! `verify`, `inspect` and `policy` through the program: what the shell is told.
 
-use countersign::digest::{self, TreeDigest, Wanted};
+#[path = "common/sample.rs"]
+mod sample;
+
+use countersign::digest::{self, Wanted};
 use countersign::envelope::Envelope;
 use countersign::json::{self, Value};
-use countersign::path::TreePath;
 use countersign::scan::{self, Options};
 use countersign::signature::PublicKey;
 use countersign::statement::*;
@@ -26,42 +28,8 @@ fn sign(payload: Vec<u8>, seed: u8) -> Vec<u8> {
     Envelope::sign(payload, &public(seed), |message| secret.sign(message).to_bytes()).to_line()
 }
 
-fn subject(name: &str, bytes: &[u8]) -> Subject {
-    let content = digest::content(bytes, Wanted::SUBJECT);
-    Subject { name: TreePath::from_escaped(name).unwrap(), sha256: content.sha256, blake3: content.blake3 }
-}
-
 fn provenance(seed: u8) -> Provenance {
-    let word = |text: &str| text.parse().unwrap();
-    Provenance {
-        order: BuildOrder {
-            source: SourceCommitment::Public {
-                listing: TreeDigest::from_bytes([1; 32]),
-                ids: SourceIds { git_tree: Some(digest::sha1(b"tree")), ..SourceIds::default() },
-            },
-            recipe: "name = \"hello\"\nversion = \"1.0\"\n[build]\nsteps = [[\"make\"]]\noutputs = [\"out\"]\nsource-date-epoch = 1\n\
-                     [environment]\ndefault-roots = false\n"
-                .into(),
-            release: Release {
-                product: word("hello"),
-                version: word("1.0"),
-                channel: word("stable"),
-                target: word("x86_64-linux"),
-                sequence: None,
-                previous: None,
-            },
-            lock: "countersign-lock v1\nkind host\nsource-date-epoch 1\n".into(),
-        },
-        subjects: vec![subject("out/hello", b"hello\n")],
-        observation: Observation::Isolated,
-        controls: [("network".to_owned(), Control::Enforced)].into(),
-        variables: [("HOME".to_owned(), "/home/build".to_owned())].into(),
-        environment: Some(TreeDigest::from_bytes([4; 32])),
-        environment_kind: EnvironmentKind::Host,
-        outputs: TreeDigest::from_bytes([5; 32]),
-        builder: public(seed).default_builder(),
-        claimed: None,
-    }
+    sample::provenance(public(seed).default_builder())
 }
 
 fn built(seed: u8) -> Vec<u8> {

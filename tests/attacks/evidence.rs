@@ -1,13 +1,13 @@
 //! Attacks on bundles, each signed as it should be unless the signature is the subject.
 
 use super::common::command;
+use super::sample::{self, subject};
 use super::table::Seen;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::digest::{self, TreeDigest, Wanted};
 use countersign::envelope::{MAX_PAYLOAD, PAYLOAD_TYPE, pae};
 use countersign::keys::SigningKey;
-use countersign::path::TreePath;
 use countersign::scan::{self, Options};
 use countersign::statement::*;
 use countersign::tree::TreeKind;
@@ -119,42 +119,8 @@ fn sign(key: &SigningKey, payload: Vec<u8>) -> Vec<u8> {
     key.sign_envelope(payload).to_line()
 }
 
-fn subject(name: &str, bytes: &[u8]) -> Subject {
-    let content = digest::content(bytes, Wanted::SUBJECT);
-    Subject { name: TreePath::from_escaped(name).unwrap(), sha256: content.sha256, blake3: content.blake3 }
-}
-
 fn provenance(by: &SigningKey) -> Provenance {
-    let word = |text: &str| text.parse().unwrap();
-    Provenance {
-        order: BuildOrder {
-            source: SourceCommitment::Public {
-                listing: TreeDigest::from_bytes([1; 32]),
-                ids: SourceIds { git_tree: Some(digest::sha1(b"tree")), ..SourceIds::default() },
-            },
-            recipe: "name = \"hello\"\nversion = \"1.0\"\n[build]\nsteps = [[\"make\"]]\noutputs = [\"out\"]\nsource-date-epoch = 1\n\
-                     [environment]\ndefault-roots = false\n"
-                .into(),
-            release: Release {
-                product: word("hello"),
-                version: word("1.0"),
-                channel: word("stable"),
-                target: word("x86_64-linux"),
-                sequence: None,
-                previous: None,
-            },
-            lock: "countersign-lock v1\nkind host\nsource-date-epoch 1\n".into(),
-        },
-        subjects: vec![subject("out/hello", HELLO)],
-        observation: Observation::Isolated,
-        claimed: None,
-        controls: [("network".to_owned(), Control::Enforced)].into(),
-        variables: [("HOME".to_owned(), "/home/build".to_owned())].into(),
-        environment: Some(TreeDigest::from_bytes([4; 32])),
-        environment_kind: EnvironmentKind::Host,
-        outputs: TreeDigest::from_bytes([5; 32]),
-        builder: by.public().default_builder(),
-    }
+    sample::provenance(by.public().default_builder())
 }
 
 /// N1: each byte of the three that are signed, one bit of it.

@@ -7,6 +7,8 @@
 mod common;
 mod evidence;
 mod program;
+#[path = "../common/sample.rs"]
+mod sample;
 mod table;
 
 use evidence::Tries;

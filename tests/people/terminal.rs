@@ -1,10 +1,9 @@
 //! What is said on a terminal, and what is not said elsewhere.
 
 use crate::common::{PROGRAM, Project, command, finish};
+use crate::pty;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,13 +19,7 @@ pub struct Shown {
 
 /// Runs the program with standard error on a terminal of its own, and standard output there too, or in a pipe.
 pub fn on_terminal<A: AsRef<OsStr>>(dir: &Path, args: &[A], env: &[(&str, &str)], piped: bool) -> Shown {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let no_ctty = rustix::fs::OFlags::NOCTTY.bits() as i32;
-    let terminal = File::options().read(true).write(true).custom_flags(no_ctty).open(name).unwrap();
+    let (mut master, terminal) = pty::open();
     let mut child = Command::new("setsid");
     child.args(["--wait", PROGRAM]).args(args).current_dir(dir).stdin(Stdio::null());
     child
@@ -42,7 +35,7 @@ pub fn on_terminal<A: AsRef<OsStr>>(dir: &Path, args: &[A], env: &[(&str, &str)]
     drop(child);
     let pipe = running.stdout.take();
     let reading = std::thread::spawn(move || {
-        let (mut master, mut bytes, mut buffer) = (File::from(master), Vec::new(), [0; 4096]);
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
         // The end of a terminal is an error.
         while let Ok(n @ 1..) = master.read(&mut buffer) {
             bytes.extend_from_slice(&buffer[..n]);
@@ -84,7 +77,7 @@ fn progress_is_for_terminals_and_gone_at_the_end() {
     for tree in ["a", "b"] {
         std::fs::create_dir(at(tree)).unwrap();
         // Without blocks on the disk, but with bytes to be hashed.
-        File::create(at(tree).join("large")).unwrap().set_len(1 << 30).unwrap();
+        std::fs::File::create(at(tree).join("large")).unwrap().set_len(1 << 30).unwrap();
     }
     let piped = |args: &[&str], env: &[(&str, &str)]| on_terminal(dir.path(), args, env, true);
     for args in [&["digest", "a"][..], &["compare", "a", "b"]] {
