@@ -2,10 +2,10 @@
 
 mod cache;
 mod fingerprint;
-mod host;
 mod shape;
+mod view;
 
-pub use crate::lock::{DEFAULT_ROOTS, LockError, RootRefused};
+pub use crate::lock::DEFAULT_ROOTS;
 pub use cache::MAX_CACHE;
 pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
-pub use host::{Host, Lock};
+pub use view::View;
