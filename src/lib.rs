@@ -31,6 +31,7 @@ pub mod lock;
 pub mod recipe;
 #[cfg(unix)]
 pub mod sandbox;
+pub mod store;
 
 pub mod bundle;
 pub mod envelope;
