@@ -31,6 +31,7 @@ mod linux {
                 outputs: 1 << 30,
                 log: 1 << 30,
             },
+            stop: Default::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::scan::ScanError;
 pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment, SourceIds};
+use crate::stop::{Interrupted, Stop};
 use crate::tree::{Tree, TreeError};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -91,6 +92,9 @@ pub enum BuildError {
         /// Digest in the lock.
         locked: TreeDigest,
     },
+    /// It was asked to end; nothing of it is left.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The environment changed while the build ran.
     #[error("the environment changed during the build: {}", .0.display())]
     EnvironmentChanged(PathBuf),
@@ -343,7 +347,7 @@ pub enum Stage {
 }
 
 /// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
-/// it comes, `stage` how far it is.
+/// it comes, `stage` how far it is; `stop` ends it early.
 pub fn run(
     plan: &Plan,
     isolation: Isolation,
@@ -351,6 +355,7 @@ pub fn run(
     scratch: &Path,
     log: &mut dyn FnMut(&[u8]),
     stage: &mut dyn FnMut(Stage),
+    stop: &Stop,
 ) -> Result<Built, BuildError> {
     plan.nothing_stale()?;
     if !plan.furnished {
@@ -369,6 +374,7 @@ pub fn run(
         variables: plan.variables(),
         steps: plan.recipe.steps.clone(),
         limits: plan.recipe.limits,
+        stop: stop.clone(),
     };
     let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
     let mut tee = |bytes: &[u8]| {
@@ -377,13 +383,17 @@ pub fn run(
         log(bytes);
     };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    stop.check()?;
     stage(Stage::Environment(0, 0));
     let cache = match reading {
         Reading::Whole => None,
         Reading::Changes(cache) => Some(cache),
     };
-    let mut fingerprint: Fingerprint =
-        plan.view.fingerprint(threads, cache, &mut |files, bytes| stage(Stage::Environment(files, bytes)))?;
+    let mut progress = |files, bytes| {
+        stage(Stage::Environment(files, bytes));
+        stop.check()
+    };
+    let mut fingerprint: Fingerprint = plan.view.fingerprint(threads, cache, &mut progress)?;
     if let Some(image) = plan.pinned.image.as_ref().filter(|_| plan.pinned.kind != Kind::Host)
         && image.tree != fingerprint.digest()
     {
@@ -396,6 +406,7 @@ pub fn run(
     {
         return Err(BuildError::Socket(socket.clone()));
     }
+    stop.check()?;
     stage(Stage::Steps);
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
@@ -408,8 +419,9 @@ pub fn run(
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
+    stop.check()?;
     stage(Stage::Outputs);
-    let outputs = outputs::outputs(plan, &dir)?;
+    let outputs = outputs::outputs(plan, &dir, stop)?;
     let environment_holds = fingerprint.holds(&outputs::contents(&outputs))?;
     let (environment, environment_read) = (fingerprint.digest(), fingerprint.counts());
     let environment_listing = fingerprint.into_listing();

@@ -13,6 +13,7 @@
 pub mod digest;
 pub mod json;
 pub mod path;
+pub mod stop;
 
 pub mod archive;
 pub mod fs;

@@ -10,7 +10,7 @@ use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
 use super::stages::Progress;
 use super::verify::ReleaseDocument;
-use super::{host, places, ui};
+use super::{host, places, signals, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
@@ -19,6 +19,7 @@ use crate::keys::SigningKey;
 use crate::recipe::{self, Recipe};
 use crate::source::Source;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
+use crate::stop::Stop;
 use crate::tree::Tree;
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -137,9 +138,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(dir) = &args.outputs {
         return not_observed(args, &plan, dir, builder, &key);
     }
+    let stop = signals::watch()?;
     // Under a name of its own: the next attempt does not find it in its way.
-    let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"))?;
+    let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"), &stop)?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };
+    stop.check()?;
     let provenance = provenance(&plan, &built, builder);
     let lines = sign(&plan, &built, &provenance, &times, &key);
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
@@ -152,6 +155,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&environment, listing.as_bytes(), 0o644, existing)?;
     made.files.push(&environment);
+    // The last look: what comes later finds the bundle whole.
+    stop.check()?;
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
     made.keep();
     let copies = build::copies(&built, &plan);
@@ -176,7 +181,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 fn not_observed(args: &Args, plan: &Plan, dir: &Path, builder: String, key: &SigningKey) -> Result<Exit, Failure> {
     plan.nothing_stale()?;
     // What was built elsewhere is no build of ours that could fail.
-    let outputs = build::outputs(plan, dir).map_err(|err| match err {
+    let outputs = build::outputs(plan, dir, &Stop::default()).map_err(|err| match err {
         BuildError::OutputScan(err) => Failure::from(err),
         err => Failure::from(err),
     })?;
@@ -310,10 +315,11 @@ pub(super) fn once(
     source: &Path,
     log: &Path,
     failed: &Path,
+    stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
     note_absent_roots(plan);
     let scratch = places::scratch(what.flags.scratch.as_deref(), source, &plan.roots())?;
-    run_logged(plan, what.sandbox.isolation(), reading, &scratch, log, failed, !what.flags.quiet)
+    run_logged(plan, what.sandbox.isolation(), reading, &scratch, (log, failed), !what.flags.quiet, stop)
 }
 
 /// A defect: what is kept for good is of a run that read everything, and such a run has its listing.
@@ -326,37 +332,38 @@ pub fn run_once(
     plan: &Plan,
     isolation: Isolation,
     scratch: &Path,
-    log_path: &Path,
+    log: &Path,
     live: bool,
+    stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
-    run_logged(plan, isolation, Reading::Whole, scratch, log_path, log_path, live)
+    run_logged(plan, isolation, Reading::Whole, scratch, (log, log), live, stop)
 }
 
-/// The log of a run that failed is kept at `failed`.
+/// The log of a run that failed is kept at `failed`, that of one that was interrupted nowhere.
 fn run_logged(
     plan: &Plan,
     isolation: Isolation,
     reading: Reading<'_>,
     scratch: &Path,
-    log_path: &Path,
-    failed: &Path,
+    (log, failed): (&Path, &Path),
     live: bool,
+    stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
     // The sandbox stands in another directory than we do.
     let scratch = places::absolute(scratch)?;
-    let mut log = BuildLog::create(log_path, live)?;
+    let mut log = BuildLog::create(log, live)?;
     let started = host::now()?;
     let mut progress = Progress::new(live);
     let mut stage = |stage| progress.stage(stage, &plan.roots());
-    match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage) {
+    match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage, stop) {
         Ok(built) => {
             log.finish()?;
             Ok((built, Times { started, finished: host::now()? }))
         }
         Err(err) => {
             let failure = Failure::from(err);
-            if failure.exit != Exit::BuildFailed && log.is_empty() {
-                // There was no build; a log would say that there was one.
+            if stop.check().is_err() || failure.exit != Exit::BuildFailed && log.is_empty() {
+                // There was no build, or nobody wants to know of it; a log would say that there was one.
                 return Err(failure);
             }
             drop(progress);

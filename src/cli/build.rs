@@ -6,7 +6,7 @@ use super::attest::{
 use super::cache::{self, Kept};
 use super::exit::{Exit, Failure};
 use super::places::Made;
-use super::{checkout, ui};
+use super::{checkout, signals, ui};
 use crate::build::{self, Reading};
 use crate::fs::{self, Existing};
 use crate::{statement, unsigned};
@@ -64,10 +64,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         false => Kept::open(&source, &plan.roots()),
     };
     let reading = kept.as_mut().map_or(Reading::Whole, |kept| Reading::Changes(&mut kept.cache));
-    let built = once(&plan, what, reading, &source, &log, &log);
+    let stop = signals::watch()?;
+    let built = once(&plan, what, reading, &source, &log, &log, &stop);
     // What was read was read, whatever came of the build.
     kept.into_iter().for_each(Kept::keep);
     let (built, times) = built?;
+    stop.check()?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
     export(&built, &args.out)?;
     let made = Made { files: Vec::new(), dirs: vec![&args.out] };

@@ -50,6 +50,8 @@ pub mod init;
 #[cfg(unix)]
 pub mod rebuild;
 #[cfg(unix)]
+mod signals;
+#[cfg(unix)]
 mod stages;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -61,7 +63,8 @@ use exit::{Exit, Failure};
     name = "countersign",
     version,
     after_help = "Exit codes: 0 yes, 1 the bytes differ, 2 usage, 3 refused by the policy, 4 evidence broken, 5 not deterministic, \
-6 the build failed, 7 could not tell, 8 pending, 9 the source is not the signed one, 70 internal error.
+6 the build failed, 7 could not tell, 8 pending, 9 the source is not the signed one, 70 internal error, \
+129, 130, 143 ended by a signal.
 
 The main job, by three people:
   # the vendor, in the project

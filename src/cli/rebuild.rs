@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
-use super::{host, places, ui};
+use super::{host, places, signals, ui};
 use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
 use crate::compare;
@@ -27,6 +27,7 @@ use crate::statement::{
     Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
     VerdictKind,
 };
+use crate::stop::Stop;
 use crate::tree::{Line, Listing};
 use clap::Args as ClapArgs;
 use published::published;
@@ -150,8 +151,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
     let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, &plan.roots())?;
+    let stop = signals::watch()?;
     let mut place = Place::new(args, &scratch)?;
-    let (built, failure) = build(args, &plan, &scratch, &place);
+    let (built, failure) = build(args, &plan, &scratch, &place, &stop);
+    stop.check()?;
     let failure = match failure {
         Some(Stopped { failure, begun }) if built.is_empty() || failure.exit != Exit::BuildFailed => {
             return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
@@ -178,6 +181,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     note_copies(&copies);
     let published = published(args, &chosen, &built[0].0, &place.dir)?;
     let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
+    // The last look: what comes later finds the statements whole.
+    stop.check()?;
     let verdicts = verdicts(&outcome, &own, key.as_ref())?;
     let lines: Vec<Vec<u8>> = own.lines.iter().chain(verdicts.iter().map(|(_, line)| line)).cloned().collect();
     keep(args, &place, &lines)?;
@@ -341,12 +346,18 @@ struct Stopped {
 
 /// The runs that were finished, each with its outputs, listing and log in the place; and the first failure, after which no further run
 /// begins.
-fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<Stopped>) {
+fn build(
+    args: &Args,
+    plan: &Plan,
+    scratch: &Path,
+    place: &Place,
+    stop: &Stop,
+) -> (Vec<(Built, Times)>, Option<Stopped>) {
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
         // Several at a time would be shown mixed up.
         let live = !args.flags.quiet && args.jobs.get() == 1;
-        let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live)?;
+        let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live, stop)?;
         run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         let environment = run.0.environment_listing.as_deref().ok_or_else(attest::not_whole)?;
         place.write(&format!("run-{number}.environment"), environment.as_bytes())?;

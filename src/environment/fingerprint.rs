@@ -8,6 +8,7 @@ use crate::json;
 use crate::path::TreePath;
 use crate::sandbox::{Helper, Reader, SandboxError};
 use crate::scan::{self, Known, Options, ScanError, Scanned};
+use crate::stop::Interrupted;
 use crate::tree::{Listing, Node, SOCKET, TYPE_BITS, Tree, TreeKind};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::Entry;
@@ -40,6 +41,9 @@ pub enum FingerprintError {
     /// It said something that it should not.
     #[error("the process that reads the environment ended, or gave no proper answer")]
     Answer,
+    /// It was asked to end.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// What it could not read.
     #[error("cannot read the environment: {0}")]
     Scan(String),
@@ -131,12 +135,12 @@ enum Ask {
 
 impl View {
     /// Reads all that is in it with so many threads; with a cache, only what that does not know. `progress` is told files and bytes
-    /// now and then.
+    /// now and then, and may end it.
     pub fn fingerprint(
         &self,
         threads: NonZeroUsize,
         mut cache: Option<&mut Cache>,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &mut dyn FnMut(u64, u64) -> Result<(), Interrupted>,
     ) -> Result<Fingerprint, FingerprintError> {
         let mut helper = Helper::environment()?;
         let layers = self
@@ -158,7 +162,7 @@ impl View {
         }
         let reading = loop {
             match hear(&mut helper.from)? {
-                Answer::Progress(files, bytes) => progress(files, bytes),
+                Answer::Progress(files, bytes) => progress(files, bytes)?,
                 Answer::Read(reading) => break reading,
                 Answer::Failed(why) => return Err(FingerprintError::Scan(why)),
                 _ => return Err(FingerprintError::Answer),

@@ -49,6 +49,7 @@ pub use plain::run_plain;
 pub use reexec::{BuildId, Helper, Reader, build_id, enter_if_asked, own_build_dir};
 
 pub use crate::recipe::Limits;
+use crate::stop::{Interrupted, Stop};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -67,6 +68,8 @@ pub struct Spec {
     pub steps: Vec<Vec<String>>,
     /// Limits.
     pub limits: Limits,
+    /// Ends the run early; everything is killed then.
+    pub stop: Stop,
 }
 
 /// A run whose steps all ended with 0.
@@ -180,6 +183,9 @@ pub enum SandboxError {
         /// The limit.
         most: u64,
     },
+    /// It was asked to end; everything was killed.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The caller's side failed.
     #[error("cannot {what}: {why}")]
     Io {

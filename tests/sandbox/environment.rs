@@ -24,7 +24,7 @@ const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 fn fingerprint_of_links_and_absent_roots() {
     let host = View::of_host(false, &["/bin".into(), "/no/such".into()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap();
     let listing = fingerprint.listing().unwrap().to_owned();
     assert!(listing.starts_with("countersign-tree v1 environment\n"));
     assert_eq!(fingerprint.digest().as_bytes(), digest::sha256(listing.as_bytes()).as_bytes());
@@ -40,7 +40,7 @@ fn fingerprint_of_what_the_build_can_read() {
     file("open", 0o644);
     file("secret", 0o600);
     let host = View::of_host(false, &[dir.path().to_owned()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap();
     let listing = fingerprint.listing().unwrap().to_owned();
     let line = |name: &str| listing.lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
     assert!(line("/open").starts_with(&format!("100644 4 {} ", digest::sha256(b"open"))), "{}", line("/open"));
@@ -56,7 +56,8 @@ fn fingerprint_of_what_the_build_can_read() {
 fn fingerprint_of_a_compiler() {
     let host = View::of_host(false, &[PathBuf::from("/usr/lib/gcc")]).unwrap();
     let four = NonZeroUsize::new(4).unwrap();
-    let (one, more) = (host.fingerprint(ONE, None, &mut |_, _| {}), host.fingerprint(four, None, &mut |_, _| {}));
+    let (one, more) =
+        (host.fingerprint(ONE, None, &mut |_, _| Ok(())), host.fingerprint(four, None, &mut |_, _| Ok(())));
     let (one, more): (Result<_, FingerprintError>, _) = (one, more);
     assert_eq!(one.unwrap().digest(), more.unwrap().digest());
 }
@@ -70,7 +71,7 @@ fn later() -> SystemTime {
 fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Cache) {
     let mut cache = Cache { given: given.to_owned(), now, useless: false, new: None };
     let host = View::of_host(false, &[root.to_owned()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| {}).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| Ok(())).unwrap();
     assert_eq!(fingerprint.changed().unwrap(), None);
     let (digest, counts) = (fingerprint.digest(), fingerprint.counts());
     let listing = fingerprint.listing().unwrap().to_owned();
@@ -80,7 +81,7 @@ fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Ca
 
 fn whole(root: &Path) -> String {
     let host = View::of_host(false, &[root.to_owned()]).unwrap();
-    host.fingerprint(ONE, None, &mut |_, _| {}).unwrap().into_listing().unwrap()
+    host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap().into_listing().unwrap()
 }
 
 /// Writes a file and puts its time back to what it was.
@@ -193,7 +194,7 @@ fn fingerprint_holds_what_is_there() {
     for wanted in [known.into(), known.into_iter().chain(many).collect(), std::collections::BTreeSet::new()] {
         let mut cache = Cache { given: Vec::new(), now: later(), useless: false, new: None };
         for cache in [None, Some(&mut cache)] {
-            let held = host.fingerprint(ONE, cache, &mut |_, _| {}).unwrap().holds(&wanted).unwrap();
+            let held = host.fingerprint(ONE, cache, &mut |_, _| Ok(())).unwrap().holds(&wanted).unwrap();
             let name = |at: usize| held.get(&known[at]).map(|path| path.parts().next_back().unwrap_or_default());
             let expected = if wanted.is_empty() { [None; 3] } else { [Some(&b"a"[..]), Some(b"b\n"), None] };
             assert_eq!([0, 1, 2].map(name), expected);

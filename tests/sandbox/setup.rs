@@ -94,6 +94,7 @@ pub fn spec(build: &Path, script: &str) -> Spec {
             outputs: 1 << 30,
             log: 1 << 30,
         },
+        stop: Default::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::build::BuildError;
 use crate::cli::exit::{Exit, Failure};
+use crate::environment::FingerprintError;
 use crate::sandbox::SandboxError;
 use crate::scan::ScanError;
 use crate::source::SourceError;
@@ -26,6 +27,9 @@ impl From<BuildError> for Failure {
         };
         let failure = Failure::new(exit, &err);
         match err {
+            BuildError::Interrupted(err)
+            | BuildError::Sandbox(SandboxError::Interrupted(err))
+            | BuildError::Fingerprint(FingerprintError::Interrupted(err)) => err.into(),
             BuildError::Source(SourceError::Scan(err @ ScanError::Kind { .. })) => {
                 Failure::from(err).hint("remove it, unless the recipe can leave it out: source.exclude")
             }
