@@ -28,6 +28,7 @@ pub mod tree;
 pub mod build;
 #[cfg(unix)]
 pub mod environment;
+pub mod fetch;
 pub mod lock;
 pub mod recipe;
 #[cfg(unix)]

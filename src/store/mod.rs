@@ -16,7 +16,7 @@ mod sweep;
 pub use blob::{Blob, Unlike};
 pub use sweep::{Removed, Sweep};
 
-use crate::digest::{Sha256, TreeDigest};
+use crate::digest::{Sha256, Sha256Hasher, TreeDigest};
 use crate::fs::FsError;
 use crate::source::remove_tree;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -82,17 +82,12 @@ impl Store {
     }
 
     fn blob_path(&self, sha256: &Sha256) -> PathBuf {
-        let hex = sha256.to_string();
-        self.dir.join("blobs").join(&hex[..2]).join(hex)
+        blob_path(&self.dir, sha256)
     }
 
     /// A file, if it is there. Its bytes are checked while they are read.
     pub fn blob(&self, sha256: &Sha256, size: u64) -> Result<Option<Blob<'static>>, StoreError> {
-        let path = self.blob_path(sha256);
-        let file = match crate::fs::open_file(&path) {
-            Err(err) if err.is_not_found() => return Ok(None),
-            file => file?,
-        };
+        let Some(file) = open_blob(&self.dir, sha256)? else { return Ok(None) };
         touch(&file);
         Ok(Some(Blob::new(Box::new(file), *sha256, size)))
     }
@@ -101,7 +96,7 @@ impl Store {
     pub fn keep_blob(&self, what: &str, sha256: &Sha256, size: u64, from: &mut dyn Read) -> Result<(), StoreError> {
         let making = self.temporary()?;
         let path = making.path().join("blob");
-        let mut file = OpenOptions::new().create_new(true).write(true).open(&path).map_err(io("create", &path))?;
+        let mut file = File::create_new(&path).map_err(io("create", &path))?;
         let mut blob = Blob::new(Box::new(from), *sha256, size);
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -117,13 +112,44 @@ impl Store {
             };
             file.write_all(&buffer[..count]).map_err(io("write", &path))?;
         }
-        let mut mode = file.metadata().map_err(io("write", &path))?.permissions();
+        self.settle(file, &path, sha256)
+    }
+
+    /// Keeps the bytes of a file, whatever they are, but no more than `most`: what they are pinned to from now on.
+    pub fn learn_blob(&self, what: &str, from: &mut dyn Read, most: u64) -> Result<(Sha256, u64), StoreError> {
+        let making = self.temporary()?;
+        let path = making.path().join("blob");
+        let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
+        let mut file = File::create_new(&path).map_err(io("create", &path))?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                Err(err) => return Err(StoreError::Fs(FsError::io("read", Path::new(what), err))),
+            };
+            size += count as u64;
+            if size > most {
+                return Err(StoreError::Unlike { what: what.to_owned(), why: Unlike::Long(most) });
+            }
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(io("write", &path))?;
+        }
+        let sha256 = hasher.finish();
+        self.settle(file, &path, &sha256)?;
+        Ok((sha256, size))
+    }
+
+    /// A file that is whole goes to its place.
+    fn settle(&self, file: File, path: &Path, sha256: &Sha256) -> Result<(), StoreError> {
+        let mut mode = file.metadata().map_err(io("write", path))?.permissions();
         mode.set_readonly(true);
-        file.set_permissions(mode).map_err(io("write", &path))?;
-        file.sync_all().map_err(io("write", &path))?;
+        file.set_permissions(mode).map_err(io("write", path))?;
+        file.sync_all().map_err(io("write", path))?;
         let to = self.blob_path(sha256);
         make(to.parent().unwrap_or(&self.dir))?;
-        std::fs::rename(&path, &to).map_err(io("write", &to))
+        std::fs::rename(path, &to).map_err(io("write", &to))
     }
 
     /// A directory that goes with the value, in the store's own file system.
@@ -178,6 +204,23 @@ impl Drop for Temporary {
         // What cannot be removed stays, for the next one who opens the store.
         let _ = remove_tree(&self.path);
     }
+}
+
+fn blob_path(dir: &Path, sha256: &Sha256) -> PathBuf {
+    let hex = sha256.to_string();
+    dir.join("blobs").join(&hex[..2]).join(hex)
+}
+
+fn open_blob(dir: &Path, sha256: &Sha256) -> Result<Option<File>, StoreError> {
+    match crate::fs::open_file(&blob_path(dir, sha256)) {
+        Err(err) if err.is_not_found() => Ok(None),
+        file => Ok(Some(file?)),
+    }
+}
+
+/// A file of a directory that holds blobs as a store does, and that nobody uses as one: materials that were handed over.
+pub fn blob_in(dir: &Path, sha256: &Sha256, size: u64) -> Result<Option<Blob<'static>>, StoreError> {
+    Ok(open_blob(dir, sha256)?.map(|file| Blob::new(Box::new(file), *sha256, size)))
 }
 
 /// The time of the last use. A store that cannot be written is no worse for it.
