@@ -23,8 +23,10 @@
 
 mod model;
 mod spool;
+pub mod tar;
 mod write;
 
+use crate::archive::ArchiveError;
 use crate::fs::FsError;
 use model::{Kind, Model, ROOT, Walk};
 use spool::Spool;
@@ -41,7 +43,7 @@ const MAX_NAME: usize = 255;
 pub struct Limits {
     /// Entries at one time.
     pub entries: usize,
-    /// Bytes of contents, also of those that are replaced later.
+    /// Bytes of contents, also of those that are replaced later. The archives that they come from may unpack to twice as much.
     pub bytes: u64,
     /// Bytes of names and targets at one time: they are held in memory.
     pub names: u64,
@@ -72,6 +74,9 @@ pub enum RootfsError {
     /// The operating system's answer.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// An archive that is damaged, or not one.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// One entry is refused.
     #[error("{entry}: {why}")]
     Entry {
@@ -109,6 +114,9 @@ pub enum Why {
     /// See [`Limits::names`].
     #[error("names and targets of links are more than {0} bytes in all")]
     Names(u64),
+    /// In a layer, names that begin with `.wh.` say what is not there.
+    #[error("names that begin with `.wh.` mean that something is taken away, and this one does not say what")]
+    Reserved,
     /// Empty, with NUL, or over [`Limits::target`].
     #[error("its target is not a path of at most {0} bytes")]
     Target(usize),
@@ -196,6 +204,8 @@ pub struct Builder {
     model: Model,
     spool: Spool,
     left_out: LeftOut,
+    /// What archives unpacked to.
+    unpacked: u64,
     spoiled: bool,
 }
 
@@ -203,7 +213,7 @@ impl Builder {
     /// `spool` is made, and removed in the end; it must not be there, and must be on the file system of the destination.
     pub fn new(spool: &Path, limits: Limits) -> Result<Builder, RootfsError> {
         let spool = Spool::new(spool)?;
-        Ok(Builder { limits, model: Model::new(), spool, left_out: LeftOut::default(), spoiled: false })
+        Ok(Builder { limits, model: Model::new(), spool, left_out: LeftOut::default(), unpacked: 0, spoiled: false })
     }
 
     /// The limits that were given.
@@ -287,6 +297,13 @@ impl Builder {
             self.spool.hold(id);
         }
         self.place(parent, name, kind)
+    }
+
+    /// An entry of a kind that is left out. What it would have taken the place of is gone all the same.
+    pub fn nothing(&mut self, path: &[u8]) -> Result<(), RootfsError> {
+        let (parent, name) = named(path, self.seat(path))?;
+        self.model.remove(parent, name);
+        Ok(self.release()?)
     }
 
     /// Takes away what is at `path` and below, of whatever layer. A link is not followed; nothing happens where nothing is.
@@ -466,4 +483,4 @@ fn named<T>(path: &[u8], result: Result<T, Why>) -> Result<T, RootfsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

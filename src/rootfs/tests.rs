@@ -3,29 +3,29 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 /// A builder in a fresh directory, where its root is written to.
-struct Place {
-    dir: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Builder {
         self.limited(Limits::default())
     }
 
-    fn limited(&self, limits: Limits) -> Builder {
+    pub(crate) fn limited(&self, limits: Limits) -> Builder {
         Builder::new(&self.dir.path().join("spool"), limits).unwrap()
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
     /// Writes it, and lists it: `d path`, `f path content`, `x path content`, `l path target`.
-    fn written(&self, builder: Builder) -> Vec<String> {
+    pub(crate) fn written(&self, builder: Builder) -> Vec<String> {
         builder.finish(&self.root(), 1_000_000_000).unwrap();
         assert!(!self.dir.path().join("spool").exists());
         list(&self.root())
