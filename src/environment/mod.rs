@@ -8,6 +8,6 @@ mod view;
 
 pub use crate::lock::DEFAULT_ROOTS;
 pub use cache::MAX_CACHE;
-pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
 pub use depot::{Depot, DepotError, MOST, are_materials};
+pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
 pub use view::View;

@@ -75,7 +75,7 @@ impl Mirrors {
             false if Path::new(base).is_absolute() => Base::Dir(base.into()),
             _ => return Err(refused()),
         };
-        if format!("{name}:x").parse::<Place>().is_err() {
+        if !matches!(format!("{name}:x").parse(), Ok(Place::Mirror { mirror, .. }) if mirror == name) {
             return Err(FetchError::Unknown(name.to_owned()));
         }
         self.by_name.entry(name.to_owned()).or_default().push(base);
@@ -129,7 +129,6 @@ impl Mirrors {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +143,9 @@ mod tests {
         }
         let read = |place: &str| {
             let mut text = String::new();
-            mirrors.open(&place.parse().unwrap()).map(|mut fetched| fetched.bytes.read_to_string(&mut text).unwrap())?;
+            mirrors
+                .open(&place.parse().unwrap())
+                .map(|mut fetched| fetched.bytes.read_to_string(&mut text).unwrap())?;
             Ok::<_, FetchError>(text)
         };
         assert_eq!(read("local:a").unwrap(), "two");
