@@ -28,6 +28,8 @@ pub mod build;
 #[cfg(unix)]
 pub mod environment;
 pub mod lock;
+#[cfg(unix)]
+pub mod oci;
 pub mod recipe;
 #[cfg(unix)]
 pub mod rootfs;
