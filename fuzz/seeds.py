@@ -228,6 +228,30 @@ def unsigned():
             yield b"\0".join((*parts, b"\0\1\0 "))
 
 
+def layer(*members):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, kind, link in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kind, link, 0o4755
+            tar.addfile(member)
+    return out.getvalue()[:3072]
+
+
+def images():
+    lower = layer(("usr", tarfile.DIRTYPE, ""), ("usr/a", tarfile.REGTYPE, ""), ("lib", tarfile.SYMTYPE, "usr"), ("lib/h", tarfile.LNKTYPE, "usr/a"))
+    upper = layer(("usr/.wh.a", tarfile.REGTYPE, ""), ("lib/.wh..wh..opq", tarfile.REGTYPE, ""), ("lib", tarfile.DIRTYPE, ""), ("null", tarfile.CHRTYPE, ""))
+    yield b"l" + lower + b"\0\0\0\0|" + upper
+    yield b"td usr\nf usr/a abc\nl lib usr\nh lib/h /usr/a\n+\nw lib/a\nd lib\nx lib/b abc\no usr\nn usr/h\n"
+    yield b"tl a b\nl b ../a/..\nf a/x y\nl c /c/d\nd c/d\nf d/e/f g\n+\nf d x\nr d\nl e .\nl e/e e\n"
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+    manifest = b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",@0},"layers":[]}'
+    index = b'{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.%s.v1+json",@%d,"annotations":{"org.opencontainers.image.ref.name":"a"}}]}'
+    documents = [config, manifest, index % (b"manifest", 1)]
+    yield b"i" + b"\0".join(documents)
+    yield b"i" + b"\0".join([*documents, index % (b"index", 2)])
+
+
 def private_key():
     """An OpenSSH file of the seed 0 … 31, in clear."""
     def string(data):
@@ -268,7 +292,7 @@ def seeds():
     for bundles in by_group.values():
         for one, other in zip(bundles, bundles[1:]):
             yield "merge", one + b"\0" + other
-    for target, of in (("archive", archives), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
+    for target, of in (("archive", archives), ("oci", images), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
         for data in of():
             yield target, data
     yield "private_key", private_key()

@@ -30,6 +30,8 @@ pub mod build;
 pub mod environment;
 pub mod fetch;
 pub mod lock;
+#[cfg(unix)]
+pub mod oci;
 pub mod recipe;
 #[cfg(unix)]
 pub mod rootfs;
