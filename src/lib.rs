@@ -28,10 +28,14 @@ pub mod tree;
 pub mod build;
 #[cfg(unix)]
 pub mod environment;
+pub mod fetch;
 pub mod lock;
 pub mod recipe;
 #[cfg(unix)]
+pub mod rootfs;
+#[cfg(unix)]
 pub mod sandbox;
+pub mod store;
 
 pub mod bundle;
 pub mod envelope;

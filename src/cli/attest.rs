@@ -267,7 +267,7 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         sequence: what.sequence,
         previous: what.previous,
     };
-    let plan = Plan::new(recipe, source, flags, host::target()?)?;
+    let plan = Plan::new(recipe, source, flags, host::target()?, None)?;
     if !plan.excluded().is_empty() {
         let names: Vec<String> = plan.excluded().iter().take(5).map(|path| ui::escape(&path.escaped())).collect();
         let more = plan.excluded().len().saturating_sub(5);
@@ -318,7 +318,7 @@ pub(super) fn once(
     stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
     note_absent_roots(plan);
-    let scratch = places::scratch(what.flags.scratch.as_deref(), source, plan.roots())?;
+    let scratch = places::scratch(what.flags.scratch.as_deref(), source, &plan.roots())?;
     run_logged(plan, what.sandbox.isolation(), reading, &scratch, (log, failed), !what.flags.quiet, stop)
 }
 
@@ -354,7 +354,7 @@ fn run_logged(
     let mut log = BuildLog::create(log, live)?;
     let started = host::now()?;
     let mut progress = Progress::new(live);
-    let mut stage = |stage| progress.stage(stage, plan.roots());
+    let mut stage = |stage| progress.stage(stage, &plan.roots());
     match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage, stop) {
         Ok(built) => {
             log.finish()?;
@@ -471,5 +471,5 @@ pub(super) fn document(
 pub(super) fn check_place(name: &str, path: Option<&PathBuf>, source: &Path, plan: &Plan) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     places::not_in_source(name, path, source)?;
-    places::not_in_roots(name, path, plan.roots())
+    places::not_in_roots(name, path, &plan.roots())
 }

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
     let mut kept = match args.no_cache || args.statement.is_some() {
         true => None,
-        false => Kept::open(&source, plan.roots()),
+        false => Kept::open(&source, &plan.roots()),
     };
     let reading = kept.as_mut().map_or(Reading::Whole, |kept| Reading::Changes(&mut kept.cache));
     let stop = signals::watch()?;

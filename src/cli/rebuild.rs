@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, plan.roots())?;
+    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, &plan.roots())?;
     let stop = signals::watch()?;
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place, &stop);
@@ -213,7 +213,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
     let default_roots = DEFAULT_ROOTS.map(Path::new);
-    for root in plan.roots() {
+    for root in &plan.roots() {
         if !places::is_below(root, &default_roots)? && !args.allow_root.iter().any(|allowed| allowed == root) {
             let root = root.display();
             return Err(Failure::new(Exit::CouldNotTell, format!("the recipe asks for {root} of this machine"))
@@ -229,8 +229,8 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     for (name, path) in places {
         if let Some(path) = path {
             places::not_in_source(name, path, &args.source)?;
-            places::not_in_roots(name, path, plan.roots())?;
-            places::not_around_roots(name, path, plan.roots())?;
+            places::not_in_roots(name, path, &plan.roots())?;
+            places::not_around_roots(name, path, &plan.roots())?;
         }
     }
     attest::note_absent_roots(&plan);

@@ -60,8 +60,8 @@ use std::time::Duration;
 pub struct Spec {
     /// Host directory that is `/build` inside; the build's id must own it and be able to reach it.
     pub build_dir: PathBuf,
-    /// Absolute host paths, read-only at the same path inside; what is not there is left out.
-    pub roots: Vec<PathBuf>,
+    /// Absolute host paths, each read-only at the absolute path beside it inside; what is not there is left out.
+    pub roots: Vec<(PathBuf, PathBuf)>,
     /// The environment of each step: these variables and no others.
     pub variables: BTreeMap<String, String>,
     /// Argument vectors; the first element is looked up in `PATH` of the variables, inside the sandbox.

@@ -25,7 +25,8 @@ pub(super) struct Order {
     /// What `/proc` calls the outer helper, once it has the namespaces.
     pub namespaces_of: Option<u32>,
     pub build_dir: OsString,
-    pub roots: Vec<OsString>,
+    /// On the host, and inside.
+    pub roots: Vec<(OsString, OsString)>,
     pub variables: Vec<(String, String)>,
     pub steps: Vec<Vec<String>>,
     pub time: Duration,
@@ -100,7 +101,7 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     let order = Order {
         namespaces_of: None,
         build_dir: spec.build_dir.clone().into(),
-        roots: spec.roots.iter().map(|root| root.clone().into()).collect(),
+        roots: spec.roots.iter().map(|(from, at)| (from.clone().into(), at.clone().into())).collect(),
         variables: spec.variables.clone().into_iter().collect(),
         steps: spec.steps.clone(),
         time: spec.limits.time,
@@ -210,7 +211,7 @@ fn enter() -> Result<(), Report> {
     let mut order = receive()?;
     // Before the user namespace, in which we may pass any directory of our own: what the fingerprint could not reach, the
     // build must not either.
-    for path in order.roots.iter().chain([&order.build_dir]) {
+    for path in order.roots.iter().map(|(from, _)| from).chain([&order.build_dir]) {
         match std::fs::symlink_metadata(path) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => {
                 return Err(Report::Root { path: path.clone(), why: err.to_string() });

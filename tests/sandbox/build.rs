@@ -62,7 +62,7 @@ fn scene(script: &str, outputs: &str, limits: &str) -> Scene {
     );
     let recipe = Recipe::parse(text.as_bytes()).unwrap();
     let source = Source::open(&source, 0).unwrap();
-    let plan = Plan::new(recipe, source, ReleaseFlags::default(), "here".parse().unwrap()).unwrap();
+    let plan = Plan::new(recipe, source, ReleaseFlags::default(), "here".parse().unwrap(), None).unwrap();
     Scene { dir, plan }
 }
 

@@ -2,7 +2,7 @@
 
 use super::setup::{Test, root, uid};
 use countersign::digest;
-use countersign::environment::{Cache, Counts, FingerprintError, Host};
+use countersign::environment::{Cache, Counts, FingerprintError, View};
 use std::fs::{File, FileTimes, rename, write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -23,7 +23,7 @@ pub const TESTS: &[Test] = &[
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 fn fingerprint_of_links_and_absent_roots() {
-    let host = Host::new(false, &["/bin".into(), "/no/such".into()]).unwrap();
+    let host = View::of_host(false, &["/bin".into(), "/no/such".into()]).unwrap();
     let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap();
     let listing = fingerprint.listing().unwrap().to_owned();
     assert!(listing.starts_with("countersign-tree v1 environment\n"));
@@ -39,7 +39,7 @@ fn fingerprint_of_what_the_build_can_read() {
     };
     file("open", 0o644);
     file("secret", 0o600);
-    let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
+    let host = View::of_host(false, &[dir.path().to_owned()]).unwrap();
     let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap();
     let listing = fingerprint.listing().unwrap().to_owned();
     let line = |name: &str| listing.lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
@@ -54,7 +54,7 @@ fn fingerprint_of_what_the_build_can_read() {
 }
 
 fn fingerprint_of_a_compiler() {
-    let host = Host::new(false, &[PathBuf::from("/usr/lib/gcc")]).unwrap();
+    let host = View::of_host(false, &[PathBuf::from("/usr/lib/gcc")]).unwrap();
     let four = NonZeroUsize::new(4).unwrap();
     let (one, more) =
         (host.fingerprint(ONE, None, &mut |_, _| Ok(())), host.fingerprint(four, None, &mut |_, _| Ok(())));
@@ -70,7 +70,7 @@ fn later() -> SystemTime {
 /// Reads a root with a cache at this time.
 fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Cache) {
     let mut cache = Cache { given: given.to_owned(), now, useless: false, new: None };
-    let host = Host::new(false, &[root.to_owned()]).unwrap();
+    let host = View::of_host(false, &[root.to_owned()]).unwrap();
     let mut fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| Ok(())).unwrap();
     assert_eq!(fingerprint.changed().unwrap(), None);
     let (digest, counts) = (fingerprint.digest(), fingerprint.counts());
@@ -80,7 +80,7 @@ fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Ca
 }
 
 fn whole(root: &Path) -> String {
-    let host = Host::new(false, &[root.to_owned()]).unwrap();
+    let host = View::of_host(false, &[root.to_owned()]).unwrap();
     host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap().into_listing().unwrap()
 }
 
@@ -187,7 +187,7 @@ fn fingerprint_holds_what_is_there() {
         write(dir.path().join(name), text).unwrap();
         std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(0o644)).unwrap();
     }
-    let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
+    let host = View::of_host(false, &[dir.path().to_owned()]).unwrap();
     let known = ["one", "two", "three"].map(|text| digest::sha256(text.as_bytes()));
     // More than are asked for one by one.
     let many = (0..1000u32).map(|n| digest::sha256(&n.to_le_bytes()));

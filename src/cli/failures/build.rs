@@ -22,9 +22,13 @@ impl From<BuildError> for Failure {
             | BuildError::OnlyLinks(_)
             | BuildError::OutputScan(_)
             | BuildError::Outputs(_) => Exit::BuildFailed,
-            BuildError::Root(_) | BuildError::Stale(_) | BuildError::Epoch(_) => Exit::Usage,
+            BuildError::Root(_)
+            | BuildError::Stale(_)
+            | BuildError::Epoch(_)
+            | BuildError::NotInImage
+            | BuildError::Unfit(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
-            BuildError::Git(_) => Exit::Internal,
+            BuildError::Git(_) | BuildError::NoImage => Exit::Internal,
             _ => Exit::CouldNotTell,
         };
         let failure = Failure::new(exit, &err);
@@ -72,6 +76,9 @@ impl From<BuildError> for Failure {
             BuildError::Stale(path) => {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
+            BuildError::NotInImage => failure.hint("leave --sandbox=none out"),
+            BuildError::Unfit(_) => failure.hint("`countersign lock` makes a new one"),
+            BuildError::Image { .. } => failure.hint("`countersign cache verify` removes what is not as it should be"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),
             BuildError::EnvironmentChanged(_) => failure.hint("run it again when nothing installs or removes packages"),
             BuildError::CommitTime(_) => failure.hint("give source-date-epoch as seconds, or build from a git checkout"),
