@@ -10,5 +10,7 @@
 //! Nothing here fetches or runs anything, or looks at the clock. A mirror is not trusted: what it can do is to withhold.
 
 pub mod control;
+pub mod index;
 pub mod relation;
+pub mod resolve;
 pub mod version;
