@@ -9,8 +9,11 @@
 //!
 //! Nothing here fetches or runs anything, or looks at the clock. A mirror is not trusted: what it can do is to withhold.
 
+mod clearsign;
 pub mod control;
 pub mod index;
+pub mod openpgp;
 pub mod relation;
+pub mod release;
 pub mod resolve;
 pub mod version;
