@@ -6,6 +6,7 @@
 //! grow with contents, names have a limit, and unpacked bytes are counted against a limit as they come.
 
 mod packed;
+mod root;
 mod stream;
 mod zip;
 
@@ -14,12 +15,13 @@ use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
 use crate::scan::{Exclude, Progress, ScanError, Scanned};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+pub(crate) use root::{RootKind, RootMember, explain, plain_root_members, unpacked};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
-use stream::{Format, Metered};
+use stream::{Format, Meter, Metered};
 
 /// Most bytes that an archive may unpack to unless the caller says otherwise: 64 GiB.
 pub const MAX_UNPACKED: u64 = 64 << 30;
@@ -33,6 +35,30 @@ const MAX_TARGET: usize = 65_536;
 const NAMES: u64 = 64;
 /// See [`NAMES`].
 const LEAST_NAMES: u64 = 1 << 20;
+
+/// How a tar archive is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// gzip.
+    Gzip,
+    /// xz.
+    Xz,
+    /// zstd.
+    Zstd,
+}
+
+impl std::fmt::Display for Packing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Packing::Plain => "not packed",
+            Packing::Gzip => "packed by gzip",
+            Packing::Xz => "packed by xz",
+            Packing::Zstd => "packed by zstd",
+        })
+    }
+}
 
 /// An archive that is not a source tree.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +77,16 @@ pub enum ArchiveError {
     /// No archive at all.
     #[error("{} is not an archive: neither tar nor zip", .0.display())]
     NotTar(PathBuf),
+    /// Packed in another way than whoever names it says.
+    #[error("{} should be {expected}, but is {found}", path.display())]
+    Packed {
+        /// The archive.
+        path: PathBuf,
+        /// As it should be.
+        expected: Packing,
+        /// As it is.
+        found: Packing,
+    },
     /// Cut off, damaged, or with something behind its end.
     #[error("{}: {why}", path.display())]
     Damaged {
@@ -273,8 +309,18 @@ pub(crate) fn members(
 }
 
 fn tar_members(path: &Path, file: &File, strip: u8, limit: u64, visit: &mut Visit<'_>) -> Result<(), ArchiveError> {
-    let fail = |err: io::Error| stream::explain(path, err);
     let (input, meter) = Metered::open(path, file, limit)?;
+    each(path, input, &meter, &mut |member| one(path, strip, member, visit))
+}
+
+/// Gives each member of a tar archive to `act`, and checks that nothing is behind the last.
+fn each<'a, E: From<ArchiveError>>(
+    path: &Path,
+    input: Metered<'a>,
+    meter: &Meter,
+    act: &mut dyn FnMut(&mut tar::Entry<'_, Metered<'a>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let fail = |err: io::Error| stream::explain(path, err);
     let mut archive = tar::Archive::new(input);
     let mut list = archive.entries().map_err(fail)?;
     loop {
@@ -283,14 +329,12 @@ fn tar_members(path: &Path, file: &File, strip: u8, limit: u64, visit: &mut Visi
         let Some(member) = list.next() else { break };
         let mut member = member.map_err(fail)?;
         meter.allow_content();
-        one(path, strip, &mut member, visit)?;
+        act(&mut member)?;
         io::copy(&mut member, &mut io::sink()).map_err(fail)?;
     }
     if meter.ended() {
-        return Err(ArchiveError::Damaged {
-            path: path.to_owned(),
-            why: "it is cut off: its end mark is missing".into(),
-        });
+        let why = "it is cut off: its end mark is missing".into();
+        return Err(ArchiveError::Damaged { path: path.to_owned(), why }.into());
     }
     meter.allow_content();
     let mut rest = archive.into_inner();
@@ -302,10 +346,29 @@ fn tar_members(path: &Path, file: &File, strip: u8, limit: u64, visit: &mut Visi
         }
         if buffer[..n].iter().any(|byte| *byte != 0) {
             let why = "something follows the end of the archive".into();
-            return Err(ArchiveError::Damaged { path: path.to_owned(), why });
+            return Err(ArchiveError::Damaged { path: path.to_owned(), why }.into());
         }
     }
     Ok(())
+}
+
+/// Whether a member is a directory; `None` when it is about those that follow. An error is what readers of tar understand differently.
+fn sound<R: Read>(member: &mut tar::Entry<'_, R>, raw: &[u8]) -> Result<Option<bool>, String> {
+    let kind = member.header().entry_type();
+    extensions(member, kind.is_pax_global_extensions(), raw)?;
+    if kind.is_pax_global_extensions() {
+        return Ok(None);
+    }
+    let header = member.header();
+    if header.as_ustar().is_none() && header.as_bytes()[PREFIX] != 0 {
+        return Err("some readers take what stands in its header for the beginning of its name, others do not".into());
+    }
+    // A name that ends in a slash is a directory to every reader of tar, whatever its type says.
+    let is_dir = kind.is_dir() || (kind.is_file() && raw.ends_with(b"/"));
+    if member.size() != 0 && (is_dir || !kind.is_file()) {
+        return Err("it has content but is not a file".into());
+    }
+    Ok(Some(is_dir))
 }
 
 fn one<R: Read>(
@@ -319,23 +382,8 @@ fn one<R: Read>(
         let member = String::from_utf8_lossy(&raw).into_owned();
         ArchiveError::Member { path: path.to_owned(), member, why }
     };
-    let kind = member.header().entry_type();
-    extensions(member, kind.is_pax_global_extensions(), &raw).map_err(&refuse)?;
-    if kind.is_pax_global_extensions() {
-        return Ok(());
-    }
-    let header = member.header();
-    if header.as_ustar().is_none() && header.as_bytes()[PREFIX] != 0 {
-        return Err(refuse(
-            "some readers take what stands in its header for the beginning of its name, others do not".into(),
-        ));
-    }
-    let size = member.size();
-    // A name that ends in a slash is a directory to every reader of tar, whatever its type says.
-    let is_dir = kind.is_dir() || (kind.is_file() && raw.ends_with(b"/"));
-    if size != 0 && (is_dir || !kind.is_file()) {
-        return Err(refuse("it has content but is not a file".into()));
-    }
+    let Some(is_dir) = sound(member, &raw).map_err(&refuse)? else { return Ok(()) };
+    let (kind, size) = (member.header().entry_type(), member.size());
     let mut name = raw.as_slice();
     while is_dir && name.ends_with(b"/") {
         name = &name[..name.len() - 1];
@@ -347,12 +395,7 @@ fn one<R: Read>(
             Err(refuse(format!("it has no more than {strip} parts (strip = {strip})")))
         };
     };
-    let target = || match member.link_name_bytes() {
-        Some(target) if !target.is_empty() && target.len() <= MAX_TARGET && !target.contains(&0) => {
-            Ok(target.into_owned())
-        }
-        _ => Err(refuse("its target is missing or not a path".into())),
-    };
+    let target = || target(member).ok_or_else(|| refuse("its target is missing or not a path".into()));
     if is_dir {
         visit(at, Member::Dir)
     } else if kind.is_file() {
@@ -368,6 +411,11 @@ fn one<R: Read>(
     } else {
         Err(refuse(format!("it is {}: a tree holds files, links and directories only", word(kind))))
     }
+}
+
+fn target<R: Read>(member: &tar::Entry<'_, R>) -> Option<Vec<u8>> {
+    let target = member.link_name_bytes()?;
+    (!target.is_empty() && target.len() <= MAX_TARGET && !target.contains(&0)).then(|| target.into_owned())
 }
 
 /// The path below the stripped parts; `None` when nothing is left.

@@ -32,6 +32,8 @@ pub mod environment;
 pub mod lock;
 pub mod recipe;
 #[cfg(unix)]
+pub mod rootfs;
+#[cfg(unix)]
 pub mod sandbox;
 
 pub mod bundle;

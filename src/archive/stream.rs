@@ -1,9 +1,8 @@
 //! The bytes of an archive: decompressed by what they begin with, counted, and limited.
 
-use super::{ArchiveError, packed};
+use super::{ArchiveError, Packing, packed};
 use crate::fs::FsError;
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
@@ -34,6 +33,11 @@ impl Meter {
         self.between.set(u64::MAX);
     }
 
+    /// How many bytes came so far.
+    pub(super) fn read(&self) -> u64 {
+        self.limit - self.left.get()
+    }
+
     /// Whether the end of the file was met.
     pub(super) fn ended(&self) -> bool {
         self.ended.get()
@@ -51,24 +55,27 @@ enum Stop {
 
 impl<'a> Metered<'a> {
     /// Looks at the first bytes and decompresses as they say.
-    pub(super) fn open(path: &Path, file: &'a File, limit: u64) -> Result<(Metered<'a>, Rc<Meter>), ArchiveError> {
-        let mut raw = BufReader::with_capacity(64 << 10, file);
-        let start = raw.fill_buf().map_err(|err| FsError::io("read", path, err))?;
-        let packed: Box<dyn Read + 'a> = match Format::of(start) {
-            Some(Format::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
-            Some(Format::Xz) => Box::new(packed::Xz::new(raw)),
-            Some(Format::Zstd) => Box::new(packed::Zstd::new(raw)),
-            Some(Format::Other(format)) => return Err(ArchiveError::Format { path: path.to_owned(), format }),
-            None if looks_like_tar(start) => return Ok(Metered::new(Box::new(raw), limit)),
-            Some(Format::Zip) | None => return Err(ArchiveError::NotTar(path.to_owned())),
-        };
-        let mut packed = packed;
+    pub(super) fn open(
+        path: &Path,
+        input: impl Read + 'a,
+        limit: u64,
+    ) -> Result<(Metered<'a>, Rc<Meter>), ArchiveError> {
+        Metered::plain(path, unpacked(path, input, None)?, limit)
+    }
+
+    /// What must be tar already.
+    pub(super) fn plain(
+        path: &Path,
+        input: impl Read + 'a,
+        limit: u64,
+    ) -> Result<(Metered<'a>, Rc<Meter>), ArchiveError> {
+        let mut input = input;
         let mut start = Vec::new();
-        packed.by_ref().take(512).read_to_end(&mut start).map_err(|err| explain(path, err))?;
+        input.by_ref().take(512).read_to_end(&mut start).map_err(|err| explain(path, err))?;
         if !looks_like_tar(&start) {
             return Err(ArchiveError::NotTar(path.to_owned()));
         }
-        Ok(Metered::new(Box::new(io::Cursor::new(start).chain(packed)), limit))
+        Ok(Metered::new(Box::new(io::Cursor::new(start).chain(input)), limit))
     }
 
     fn new(input: Box<dyn Read + 'a>, limit: u64) -> (Metered<'a>, Rc<Meter>) {
@@ -76,6 +83,34 @@ impl<'a> Metered<'a> {
         let meter = Rc::new(meter);
         (Metered { input, meter: meter.clone() }, meter)
     }
+}
+
+/// The tar in what is packed, or not: as the first bytes say, or only as `expected`.
+pub(super) fn unpacked<'a>(
+    path: &Path,
+    input: impl Read + 'a,
+    expected: Option<Packing>,
+) -> Result<Box<dyn Read + 'a>, ArchiveError> {
+    let mut raw = BufReader::with_capacity(64 << 10, input);
+    let start = raw.fill_buf().map_err(|err| explain(path, err))?;
+    let format = Format::of(start).filter(|_| !looks_like_tar(start));
+    let found = match format {
+        Some(Format::Gzip) => Packing::Gzip,
+        Some(Format::Xz) => Packing::Xz,
+        Some(Format::Zstd) => Packing::Zstd,
+        Some(Format::Other(format)) => return Err(ArchiveError::Format { path: path.to_owned(), format }),
+        Some(Format::Zip) => return Err(ArchiveError::NotTar(path.to_owned())),
+        None => Packing::Plain,
+    };
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        return Err(ArchiveError::Packed { path: path.to_owned(), expected, found });
+    }
+    Ok(match found {
+        Packing::Plain => Box::new(raw),
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        Packing::Xz => Box::new(packed::Xz::new(raw)),
+        Packing::Zstd => Box::new(packed::Zstd::new(raw)),
+    })
 }
 
 /// What a file's first bytes say it is. Its name says nothing.
