@@ -9,8 +9,10 @@
 //!
 //! Nothing here fetches or runs anything, or looks at the clock. A mirror is not trusted: what it can do is to withhold.
 
+pub mod assemble;
 mod clearsign;
 pub mod control;
+pub mod deb;
 pub mod index;
 pub mod openpgp;
 pub mod relation;
