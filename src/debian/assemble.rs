@@ -15,7 +15,7 @@ use super::deb::{Control, Deb, DebError};
 use super::relation::{self, Relation, RelationError};
 use super::version::Version;
 use crate::archive::{ArchiveError, RootKind, RootMember};
-use crate::rootfs::{Builder, Found, Last, RootfsError};
+use crate::rootfs::{Builder, Found, Last, MAX_LINKS, RootfsError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -128,8 +128,6 @@ struct Assembly {
     builder: Builder,
     /// Whether links are made that no package brings.
     merges: bool,
-    /// The links at the top: names below which everything is in `/usr`.
-    merged: BTreeSet<Vec<u8>>,
     done: Vec<Unpacked>,
     owners: Owners,
     masters: BTreeMap<&'static str, Vec<u8>>,
@@ -148,14 +146,7 @@ pub fn assemble(
         return Err(AssembleError::Twice(parts[pair[0]].name.to_owned()));
     }
     let merges = parts.iter().any(|part| matches!(part.name, "usrmerge" | "usr-is-merged"));
-    let mut assembly = Assembly {
-        builder,
-        merges,
-        merged: BTreeSet::new(),
-        done: Vec::new(),
-        owners: HashMap::new(),
-        masters: BTreeMap::new(),
-    };
+    let mut assembly = Assembly { builder, merges, done: Vec::new(), owners: HashMap::new(), masters: BTreeMap::new() };
     if merges {
         ALWAYS.iter().try_for_each(|name| assembly.link(name)).map_err(of("the root"))?;
     }
@@ -177,9 +168,7 @@ impl Assembly {
     fn link(&mut self, name: &str) -> Result<(), RootfsError> {
         let below = format!("usr/{name}");
         self.builder.dir(below.as_bytes())?;
-        self.builder.symlink(name.as_bytes(), below.as_bytes())?;
-        self.merged.insert(name.as_bytes().to_vec());
-        Ok(())
+        self.builder.symlink(name.as_bytes(), below.as_bytes())
     }
 
     fn unpack(&mut self, part: &Part<'_>, input: &mut dyn Read) -> Result<(), AssembleError> {
@@ -221,18 +210,31 @@ impl Assembly {
         }
         let shown = [&b"/"[..], if path.is_empty() { b"." } else { path }].concat();
         let top = WHEN_USED.iter().find(|top| path.split(|byte| *byte == b'/').next() == Some(top.as_bytes()));
-        if let Some(top) = top.filter(|top| self.merges && !self.merged.contains(top.as_bytes())) {
+        if let Some(top) = top.filter(|_| self.merges)
+            && self.builder.at(top.as_bytes(), Last::Itself).map_err(self::of(of.name))?.is_none()
+        {
             self.link(top).map_err(self::of(of.name))?;
         }
         // Nothing of a package may pretend that dpkg, or we, wrote it.
-        let whole = self.whole(path);
-        if whole.starts_with(b"var/lib/dpkg/") && !matches!(member.kind, RootKind::Dir) {
+        let whole = self.whole(path).map_err(self::of(of.name))?;
+        let database =
+            whole.starts_with(b"var/lib/dpkg/") || [&b"var"[..], b"var/lib", b"var/lib/dpkg"].contains(&&whole[..]);
+        if database && !matches!(member.kind, RootKind::Dir) {
             return Err(refuse("it is in dpkg's database"));
         }
-        if matches!(member.kind, RootKind::Dir) {
-            if path.is_empty() || self.builder.at(path, Last::Follow).map_err(self::of(of.name))? != Some(Found::Dir) {
-                self.builder.dir(path).map_err(self::of(of.name))?;
+        let found = match path.is_empty() {
+            true => Some(Found::Dir),
+            false => self.builder.at(path, Last::Follow).map_err(self::of(of.name))?,
+        };
+        // What dpkg makes of what is there: a link to a directory stays where a directory comes, and a directory where a link comes.
+        let stays = match member.kind {
+            RootKind::Dir => found == Some(Found::Dir),
+            RootKind::Link { .. } => {
+                self.builder.at(path, Last::Itself).map_err(self::of(of.name))? == Some(Found::Dir)
             }
+            _ => false,
+        };
+        if stays {
             list.push(Some(shown));
             return Ok(());
         }
@@ -241,9 +243,13 @@ impl Assembly {
                 return Err(refuse("it is there twice"));
             }
             let other = &mut self.done[owner];
-            if replaces(of.replaces, &other.control.name, &other.control.version) {
+            if matches!(member.kind, RootKind::Dir) {
+                return Err(refuse("it is a directory, and a file or link of another package is there"));
+            } else if replaces(of.replaces, &other.control.name, &other.control.version) {
                 other.list[at] = None;
-                other.conffiles.remove(&shown);
+                if other.conffiles.remove(&shown) {
+                    self.builder.remove(&[path, b".dpkg-new"].concat()).map_err(self::of(of.name))?;
+                }
             } else if replaces(&other.replaces, of.name, of.version) {
                 return Ok(());
             } else {
@@ -251,6 +257,11 @@ impl Assembly {
                 let path = path.escape_ascii().to_string();
                 return Err(AssembleError::Both { first, second: of.name.to_owned(), path });
             }
+        }
+        if matches!(member.kind, RootKind::Dir) {
+            self.builder.dir(path).map_err(self::of(of.name))?;
+            list.push(Some(shown));
+            return Ok(());
         }
         let conffile = of.conffiles.contains(&shown);
         let place = if conffile { [path, b".dpkg-new"].concat() } else { path.to_vec() };
@@ -268,7 +279,8 @@ impl Assembly {
             RootKind::Link { target } => self.builder.symlink(&place, &target),
             RootKind::Hard { target } => {
                 let target = plain(&target);
-                let owner = self.owners.get(&self.whole(target)).map(|(owner, _)| *owner);
+                let target_whole = self.whole(target).map_err(self::of(of.name))?;
+                let owner = self.owners.get(&target_whole).map(|(owner, _)| *owner);
                 if owner != Some(of.number) || conffile || of.conffiles.contains(&[b"/", target].concat()) {
                     return Err(refuse("it is a hard link to what is not a file of the package before it"));
                 }
@@ -278,14 +290,6 @@ impl Assembly {
             RootKind::Dir => Ok(()),
         };
         outcome.map_err(self::of(of.name))?;
-        // Of older suites `base-files` has directories here, of newer ones links.
-        if of.name == "base-files" && !path.contains(&b'/') {
-            let found = self.builder.at(path, Last::Itself).map_err(self::of(of.name))?;
-            if found.is_some_and(|found| matches!(found, Found::Link { target } if target == [b"usr/", path].concat()))
-            {
-                self.merged.insert(path.to_vec());
-            }
-        }
         self.owners.insert(whole, (of.number, list.len()));
         list.push(Some(shown));
         Ok(())
@@ -298,10 +302,37 @@ impl Assembly {
         self.builder.file(place, perm & 0o111 != 0, data)
     }
 
-    /// The path without the links at the top, so that `/lib/a` and `/usr/lib/a` are one.
-    fn whole(&self, path: &[u8]) -> Vec<u8> {
-        let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
-        if first.len() < path.len() && self.merged.contains(first) { [b"usr/", path].concat() } else { path.to_vec() }
+    /// The path without links in what is above it, so that `/lib/a` and `/usr/lib/a` are one, and nothing is reached by another name.
+    fn whole(&self, path: &[u8]) -> Result<Vec<u8>, RootfsError> {
+        let mut real: Vec<u8> = Vec::new();
+        let mut left: Vec<Vec<u8>> = path.rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+        let mut links = 0;
+        while let Some(part) = left.pop() {
+            match part.as_slice() {
+                b"" | b"." => continue,
+                // Of the member's own name the builder refuses it; in a link it is not above the root.
+                b".." => {
+                    let above = real.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                    real.truncate(above);
+                    continue;
+                }
+                _ => {}
+            }
+            let before = real.len();
+            if !real.is_empty() {
+                real.push(b'/');
+            }
+            real.extend_from_slice(&part);
+            if left.is_empty() || links == MAX_LINKS {
+                continue;
+            }
+            if let Some(Found::Link { target }) = self.builder.at(&real, Last::Itself)? {
+                links += 1;
+                real.truncate(if target.starts_with(b"/") { 0 } else { before });
+                left.extend(target.rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec));
+            }
+        }
+        Ok(real)
     }
 
     fn finish(mut self) -> Result<(Builder, Assembled), AssembleError> {

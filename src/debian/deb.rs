@@ -247,3 +247,6 @@ fn control(shown: &Path, input: &mut dyn Read, packing: Packing) -> Result<Contr
     // It was read as UTF-8 just now.
     Ok(Control { name, version, architecture, text: String::from_utf8_lossy(&text).into_owned(), files })
 }
+
+#[cfg(test)]
+mod tests;

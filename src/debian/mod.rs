@@ -19,3 +19,6 @@ pub mod relation;
 pub mod release;
 pub mod resolve;
 pub mod version;
+
+#[cfg(test)]
+mod testing;
