@@ -2,7 +2,7 @@
 //!
 //! What is chosen:
 //! - the base: `Essential: yes`, of which every package may make use without saying so; with [`Base::Required`] also `Priority: required`,
-//!   which is mmdebstrap's variant `minbase` but for `apt`;
+//!   which is mmdebstrap's variant `minbase`, where `apt` is required as in Debian 12;
 //! - what is wanted, `build-essential` too only when it is;
 //! - for all of these what `Pre-Depends` and `Depends` name. Never what `Recommends` names.
 //!
