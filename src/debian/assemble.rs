@@ -131,6 +131,9 @@ struct Assembly {
     done: Vec<Unpacked>,
     owners: Owners,
     masters: BTreeMap<&'static str, Vec<u8>>,
+    /// Entries of all packages, and the bytes of their names.
+    entries: usize,
+    names: u64,
 }
 
 /// Puts packages into a fresh builder and gives it back. `open` opens the file of the part with that number; that it is the right one by its
@@ -146,7 +149,15 @@ pub fn assemble(
         return Err(AssembleError::Twice(parts[pair[0]].name.to_owned()));
     }
     let merges = parts.iter().any(|part| matches!(part.name, "usrmerge" | "usr-is-merged"));
-    let mut assembly = Assembly { builder, merges, done: Vec::new(), owners: HashMap::new(), masters: BTreeMap::new() };
+    let mut assembly = Assembly {
+        builder,
+        merges,
+        done: Vec::new(),
+        owners: HashMap::new(),
+        masters: BTreeMap::new(),
+        entries: 0,
+        names: 0,
+    };
     if merges {
         ALWAYS.iter().try_for_each(|name| assembly.link(name)).map_err(of("the root"))?;
     }
@@ -208,6 +219,16 @@ impl Assembly {
         if path.contains(&b'\n') {
             return Err(refuse("a line end cannot be in a path"));
         }
+        // Only what we put there is a configuration file to dpkg.
+        if path.ends_with(b".dpkg-new") {
+            return Err(refuse("this is where dpkg looks for configuration files"));
+        }
+        // The builder holds each directory once; a package can have it a million times, and each is in its list.
+        let limits = *self.builder.limits();
+        (self.entries, self.names) = (self.entries + 1, self.names + path.len() as u64);
+        if self.entries > limits.entries.saturating_mul(2) || self.names > limits.names {
+            return Err(refuse("there are too many entries before it"));
+        }
         let shown = [&b"/"[..], if path.is_empty() { b"." } else { path }].concat();
         let top = WHEN_USED.iter().find(|top| path.split(|byte| *byte == b'/').next() == Some(top.as_bytes()));
         if let Some(top) = top.filter(|_| self.merges)
@@ -246,9 +267,8 @@ impl Assembly {
             if matches!(member.kind, RootKind::Dir) {
                 return Err(refuse("it is a directory, and a file or link of another package is there"));
             } else if replaces(of.replaces, &other.control.name, &other.control.version) {
-                other.list[at] = None;
-                if other.conffiles.remove(&shown) {
-                    self.builder.remove(&[path, b".dpkg-new"].concat()).map_err(self::of(of.name))?;
+                if let Some(old) = other.list[at].take().filter(|old| other.conffiles.remove(old)) {
+                    self.builder.remove(&[&old, &b".dpkg-new"[..]].concat()).map_err(self::of(of.name))?;
                 }
             } else if replaces(&other.replaces, of.name, of.version) {
                 return Ok(());

@@ -83,7 +83,7 @@ pub struct Control {
 /// A file of `control.tar`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ControlFile {
-    /// Its name: letters, digits and what may be in the name of a package.
+    /// Its name: what may be the name of a package, without points.
     pub name: String,
     /// Whether it may be executed.
     pub exec: bool,
@@ -214,8 +214,8 @@ fn control(shown: &Path, input: &mut dyn Read, packing: Packing) -> Result<Contr
             RootKind::File { perm, data, .. } => (perm, data),
             _ => return Err(refuse("it is not a file")),
         };
-        // It becomes the end of a file name.
-        if !is_name(name) {
+        // It becomes the end of a file name, behind the package's and a point: `a` and `b.list` would be `a.b` and `list`.
+        if !is_name(name) || name.contains('.') {
             return Err(refuse("its name is not one"));
         }
         if files.iter().any(|file| file.name == name) {

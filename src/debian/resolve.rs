@@ -2,7 +2,7 @@
 //!
 //! What is chosen:
 //! - the base: `Essential: yes`, of which every package may make use without saying so; with [`Base::Required`] also `Priority: required`,
-//!   which is mmdebstrap's variant `minbase` but for `apt`;
+//!   which is mmdebstrap's variant `minbase`, where `apt` is required as in Debian 12;
 //! - what is wanted, `build-essential` too only when it is;
 //! - for all of these what `Pre-Depends` and `Depends` name. Never what `Recommends` names.
 //!
@@ -71,7 +71,7 @@ pub enum ResolveError {
         because: Vec<String>,
     },
     /// Two packages that may not be together.
-    #[error("{package} {field} {relation}, which is {other}{}{}", chain(because), chain(other_because))]
+    #[error("{package} {field} {relation}, which is {other}{}", chain(because))]
     Conflict {
         /// The package that says so, with its version.
         package: String,
@@ -81,10 +81,8 @@ pub enum ResolveError {
         relation: String,
         /// The other one, with its version.
         other: String,
-        /// Who wanted the first.
+        /// Who wanted the first, and then who wanted the other.
         because: Vec<String>,
-        /// Who wanted the other.
-        other_because: Vec<String>,
     },
     /// The same version of a package twice, and not the same file.
     #[error("there are two different packages {0}")]
@@ -394,8 +392,7 @@ impl<'a> Set<'a> {
             field: if field == Field::Breaks { "breaks" } else { "conflicts with" },
             relation: relation.to_string(),
             other: self.print(other),
-            because: chain(package),
-            other_because: chain(other),
+            because: [chain(package), chain(other)].concat(),
         }
     }
 

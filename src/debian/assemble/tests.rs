@@ -14,8 +14,12 @@ fn package(name: &'static str, fields: &str, control: &[Member<'_>], data: &[Mem
 
 /// The paths and contents of the root, or why there is none.
 fn root(packages: &[Package]) -> Result<BTreeMap<String, String>, String> {
+    root_of(packages, Limits::default())
+}
+
+fn root_of(packages: &[Package], limits: Limits) -> Result<BTreeMap<String, String>, String> {
     let place = tempfile::tempdir().unwrap();
-    let builder = Builder::new(&place.path().join("spool"), Limits::default()).unwrap();
+    let builder = Builder::new(&place.path().join("spool"), limits).unwrap();
     let version = Version::parse("1.0").unwrap();
     let parts: Vec<Part<'_>> =
         packages.iter().map(|package| Part { name: package.name, version: &version, architecture: "all" }).collect();
@@ -253,6 +257,9 @@ fn what_a_package_may_not_do() {
     bad(&one("", &[], &[Link("./var/lib/dpkg", "/etc")]), "a: var/lib/dpkg: it is in dpkg's database");
     bad(&one("", &[], &[Link("./x", "var/lib"), File("./x/dpkg/status", 0o644, b"")]), "it is in dpkg's database");
     bad(&one("", &[], &[File("./../x", 0o644, b"")]), "not the name of something inside");
+    bad(&one("", &[], &[Dir("./../")]), "not the name of something inside");
+    bad(&one("", &[], &[Dir("./a/../b/")]), "not the name of something inside");
+    bad(&one("", &[], &[File("./etc/x.dpkg-new", 0o644, b"")]), "this is where dpkg looks for configuration files");
     bad(&one("", &[], &[File("./a\nb", 0o644, b"")]), "a line end cannot be in a path");
     bad(&one("", &[], &[Other("./dev/x", b'3')]), "it is a device or a FIFO");
     bad(&one("", &[], &[Other("./x", b'6')]), "it is a device or a FIFO");
@@ -287,4 +294,20 @@ fn nothing_of_the_machine_is_in_it() {
     let data = [File("./etc/resolv.conf", 0o644, b"nameserver"), File("./etc/machine-id", 0o644, b"0123")];
     let found = good(&[package("a", "", &[], &data)]);
     assert_eq!((found.contains_key("etc/resolv.conf"), found["etc/machine-id"].as_str()), (false, ""));
+}
+
+#[test]
+fn entries_have_a_limit() {
+    let limits = |entries, names| Limits { entries, names, ..Limits::default() };
+    let same = || {
+        [
+            package("a", "", &[], &[Dir("./d/"), Dir("./d/"), Dir("./d/")]),
+            package("b", "", &[], &[Dir("./d/"), Dir("./d/")]),
+        ]
+    };
+    assert!(root_of(&same(), limits(100, 1000)).is_ok());
+    for (entries, names) in [(2, 1000), (100, 4)] {
+        let why = root_of(&same(), limits(entries, names)).unwrap_err();
+        assert_eq!(why, "b: d: there are too many entries before it");
+    }
 }
