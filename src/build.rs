@@ -373,6 +373,7 @@ pub fn run(
     plan.source.materialise(&plan.tree, &dir, epoch)?;
     let spec = sandbox::Spec {
         build_dir: dir.clone(),
+        purpose: sandbox::Purpose::Build,
         roots: plan.view.mounts().collect(),
         variables: plan.variables(),
         steps: plan.recipe.steps.clone(),

@@ -168,6 +168,7 @@ impl Telling {
             bar.set_message(match doing {
                 Doing::Fetching(left) => format!("fetching: {} to go", ui::count(left, "part")),
                 Doing::Unpacking(part) => format!("unpacking {}", ui::escape(part)),
+                Doing::Configuring => "configuring the packages".to_owned(),
             });
             bar.tick();
         }

@@ -1,7 +1,7 @@
 //! Process 1 of the sandbox: makes it, then runs the steps.
 
 use super::outer::{Order, Report, die_with_parent, log, map_ids, receive};
-use super::{How, Met, confine, mounts, step, syscalls};
+use super::{How, Met, Purpose, confine, mounts, step, syscalls};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::personality::{self, Persona};
@@ -42,20 +42,20 @@ fn make(order: &Order) -> Result<(), Report> {
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o022));
     join(order)?;
-    mounts::enter()?;
+    mounts::enter(order.purpose)?;
     limit(order)?;
     personality::set(Persona::ADDR_NO_RANDOMIZE).map_err(Report::refused("fix the address layout"))?;
 
     // A second user namespace: what owns the mounts and the network is above it.
     unshare(CloneFlags::CLONE_NEWUSER).map_err(Report::refused("make a second user namespace"))?;
-    map_ids(ID, 0, 0)?;
+    map_ids(if order.purpose == Purpose::Build { ID } else { 0 }, 0, 0)?;
     die_with_parent();
     // /proc/1/{exe,fd,mem,environ} are closed from here on: a step could otherwise reach this program's file and pipes. (Our
     // capabilities in the namespace close them too, until somebody drops those.)
     nix::sys::prctl::set_dumpable(false).map_err(Report::refused("close /proc/1"))?;
     nix::sys::prctl::set_no_new_privs().map_err(Report::refused("set no_new_privs"))?;
-    let landlock = confine::restrict()?;
-    syscalls::filter()?;
+    let landlock = confine::restrict(order.purpose)?;
+    syscalls::filter(order.purpose)?;
 
     let enforced = |name: &&str| match *name {
         "landlock" => landlock.files,
@@ -105,7 +105,8 @@ fn run(order: &Order) -> Result<(), Report> {
         let failed = |how, met| Report::Failed { step: at, how, met };
         let begun = Instant::now();
         let log = log().map_err(|err| Report::Broken(err.to_string()))?;
-        let child = step::start(argv, Path::new("/build"), &variables, log).map_err(|how| failed(how, Vec::new()))?;
+        let dir = Path::new(if order.purpose == Purpose::Build { "/build" } else { "/" });
+        let child = step::start(argv, dir, &variables, log).map_err(|how| failed(how, Vec::new()))?;
         let status = reap_until(Pid::from_raw(child.id().cast_signed()));
         let met = met(order);
         kill_the_rest();

@@ -55,11 +55,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a sandbox is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Purpose {
+    /// To build: the root is read-only, [`Spec::build_dir`] is `/build`.
+    #[default]
+    Build,
+    /// To configure a root file system: [`Spec::build_dir`] is `/`, the steps run in it as what they take for root. Ids of owners are not
+    /// changed, though the calls that would do it succeed.
+    Install,
+}
+
 /// What is run, and in what.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Host directory that is `/build` inside; the build's id must own it and be able to reach it.
     pub build_dir: PathBuf,
+    /// What for.
+    pub purpose: Purpose,
     /// Absolute host paths, each read-only at the absolute path beside it inside; what is not there is left out.
     pub roots: Vec<(PathBuf, PathBuf)>,
     /// The environment of each step: these variables and no others.

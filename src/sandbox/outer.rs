@@ -1,7 +1,7 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
 use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
-use super::{How, Met, Printed, Ran, SandboxError, Spec, StepRan, loopback, mounts};
+use super::{How, Met, Printed, Purpose, Ran, SandboxError, Spec, StepRan, loopback, mounts};
 use crate::json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,6 +25,7 @@ pub(super) struct Order {
     /// What `/proc` calls the outer helper, once it has the namespaces.
     pub namespaces_of: Option<u32>,
     pub build_dir: OsString,
+    pub purpose: Purpose,
     /// On the host, and inside.
     pub roots: Vec<(OsString, OsString)>,
     pub variables: Vec<(String, String)>,
@@ -101,6 +102,7 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     let order = Order {
         namespaces_of: None,
         build_dir: spec.build_dir.clone().into(),
+        purpose: spec.purpose,
         roots: spec.roots.iter().map(|(from, at)| (from.clone().into(), at.clone().into())).collect(),
         variables: spec.variables.clone().into_iter().collect(),
         steps: spec.steps.clone(),

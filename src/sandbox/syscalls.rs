@@ -5,6 +5,7 @@
 //! filter is applied again to what a tracer changes. `personality` is allowed (`setarch`).
 //! Calls of another architecture (32-bit programs on x86_64) end the process: the filter does not know their numbers.
 
+use super::Purpose;
 use super::outer::Report;
 use nix::libc;
 use seccompiler::{
@@ -76,6 +77,25 @@ const ABSENT: &[i64] = &[
     libc::SYS_io_uring_register,
 ];
 
+/// What changes owners and ids. There is one id in a root that is configured; who asks for another is told that it has it.
+const OWNERS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setgroups,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+];
+
 const NEW_NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -90,16 +110,16 @@ const NEW_NAMESPACES: [libc::c_int; 7] = [
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Installs the filters for this process and all that it starts.
-pub(super) fn filter() -> Result<(), Report> {
+pub(super) fn filter(purpose: Purpose) -> Result<(), Report> {
     let refused = |why: String| Report::Unavailable { what: "filter system calls (seccomp)".into(), why };
-    for program in programs().map_err(|err| refused(err.to_string()))? {
+    for program in programs(purpose).map_err(|err| refused(err.to_string()))? {
         apply_filter(&program).map_err(|err| refused(err.to_string()))?;
     }
     Ok(())
 }
 
 /// One program for each answer; the kernel takes the strictest.
-fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+fn programs(purpose: Purpose) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let arg = |index, op, value: i64| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value.cast_unsigned());
     let always = |calls: &[i64]| -> Rules { calls.iter().map(|call| (*call, Vec::new())).collect() };
@@ -135,6 +155,7 @@ fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
         (protocols, libc::EPROTONOSUPPORT),
         (refused, libc::EPERM),
         (settled, 0),
+        (always(if purpose == Purpose::Install { OWNERS } else { &[] }), 0),
     ] {
         let answer = SeccompAction::Errno(errno.cast_unsigned());
         let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, answer, arch)?.try_into()?;
@@ -215,7 +236,7 @@ mod tests {
                 }
             }
         };
-        programs().unwrap().iter().map(run).min_by_key(|answer| answer & 0xffff_0000).unwrap()
+        programs(Purpose::Build).unwrap().iter().map(run).min_by_key(|answer| answer & 0xffff_0000).unwrap()
     }
 
     #[cfg(target_arch = "x86_64")]
