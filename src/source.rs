@@ -1,4 +1,4 @@
-//! A source (directory, archive, or commit of a git repository), and its recorded files written to a fresh directory.
+//! A source (directory, archive, or commit of a git repository or bundle), and its recorded files written to a fresh directory.
 //!
 //! What is written is what was recorded: each byte is hashed again on its way, so that nothing can be slipped in between reading and
 //! building. Links are made last and nothing is opened through one, in neither tree.
@@ -23,6 +23,7 @@ use crate::path::TreePath;
 use crate::repository::{self, Commit, RepositoryError};
 use crate::scan::{self, Exclude, Listed, Options, Progress, ScanError, Scanned};
 use crate::tree::TreeKind;
+use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,31 @@ enum Form {
     Directory,
     Archive { strip: u8, limit: u64 },
     Commit(Commit),
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A bundle of git.
+    Bundle,
+    /// Any other file, which may be an archive.
+    File,
+}
+
+impl Kind {
+    /// Told by the first bytes, never by the name.
+    pub fn of(path: &Path) -> Result<Kind, SourceError> {
+        let meta = std::fs::metadata(path).map_err(|err| SourceError::io("read", path, err))?;
+        if meta.is_dir() {
+            return Ok(Kind::Directory);
+        }
+        let mut start = Vec::new();
+        let file = crate::fs::open_file(path)?;
+        file.take(64).read_to_end(&mut start).map_err(|err| SourceError::io("read", path, err))?;
+        Ok(if repository::is_bundle(&start) { Kind::Bundle } else { Kind::File })
+    }
 }
 
 /// A source that could not be read or written out.
@@ -90,6 +116,13 @@ impl Source {
     pub fn commit(repository: &Path, revision: &str) -> Result<Source, SourceError> {
         let commit = Commit::find(repository, revision)?;
         Ok(Source { path: repository.to_owned(), form: Form::Commit(commit) })
+    }
+
+    /// The tree of a commit in a bundle of git: one that a reference in it names or leads to. What is in the bundle is put below `scratch` for as
+    /// long as this value is there.
+    pub fn bundled(bundle: &Path, revision: &str, scratch: &Path) -> Result<Source, SourceError> {
+        let commit = Commit::bundled(bundle, revision, scratch)?;
+        Ok(Source { path: bundle.to_owned(), form: Form::Commit(commit) })
     }
 
     /// The commit that it is, when it is one.

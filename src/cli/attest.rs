@@ -8,6 +8,7 @@ use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
+use super::sources::Asked;
 use super::stages::Progress;
 use super::verify::ReleaseDocument;
 use super::{host, places, ui};
@@ -17,7 +18,7 @@ use crate::digest::PayloadDigest;
 use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
 use crate::recipe::{self, Recipe};
-use crate::source::Source;
+use crate::source::Kind;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
 use crate::tree::Tree;
 use clap::Args as ClapArgs;
@@ -241,18 +242,19 @@ pub struct Times {
 
 pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    let (revision, scratch) = (what.revision.as_deref(), what.flags.scratch.as_deref());
+    let asked = |strip| Asked { path: &path, revision, strip, scratch };
     // Before the recipe, which is looked for in it.
-    std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
-    let (recipe, source) = match (&what.recipe, &what.revision) {
-        (None, Some(revision)) => checkout::recipe_and_source(&path, revision)?,
-        (None, None) if path.is_file() => {
+    let kind = asked(0).kind()?;
+    let (recipe, source) = match (&what.recipe, revision) {
+        (None, Some(revision)) => checkout::recipe_and_source(&path, asked(0).open()?, revision)?,
+        (None, None) if kind != Kind::Directory => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
                 .hint("name it with --recipe F; in a directory it would be countersign.toml"));
         }
-        (recipe, revision) => {
-            checkout::needs_revision(&path, revision.as_deref())?;
+        (recipe, _) => {
             let recipe = read_recipe(&recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME)))?;
-            let source = open_source(&path, revision.as_deref(), recipe.strip)?;
+            let source = asked(recipe.strip).open()?;
             (recipe, source)
         }
     };
@@ -271,16 +273,6 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     }
     ui::note_folding(&plan.tree().folding_names());
     Ok((plan, path))
-}
-
-/// Opens a source; leading parts are only removed from an archive's names.
-pub fn open_source(path: &Path, revision: Option<&str>, strip: u8) -> Result<Source, Failure> {
-    checkout::needs_revision(path, revision)?;
-    if let Some(revision) = revision {
-        return checkout::commit(path, revision);
-    }
-    let strip = if path.is_dir() { 0 } else { strip };
-    Ok(Source::open(path, strip)?)
 }
 
 fn read_recipe(path: &Path) -> Result<Recipe, Failure> {

@@ -2,6 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::progress::Reading;
+use super::sources::Asked;
 use super::ui;
 use crate::digest::{Sha1, Sha256, Sha256Hasher, TreeDigest, Wanted};
 use crate::git;
@@ -9,7 +10,7 @@ use crate::glob::Glob;
 use crate::path::TreePath;
 use crate::repository;
 use crate::scan::{self, Listed, ScanError};
-use crate::source::{Source, SourceError};
+use crate::source::{Kind, Source, SourceError};
 use crate::statement::SWHID;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
@@ -56,9 +57,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let is_dir = std::fs::metadata(&args.path)
-        .map_err(|err| Failure::from(crate::fs::FsError::io("read", &args.path, err)))?
-        .is_dir();
+    let is_dir = Kind::of(&args.path)? == Kind::Directory;
     if is_dir || args.tree || args.revision.is_some() { tree(args) } else { file(args) }
 }
 
@@ -102,16 +101,15 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
     let exclude = excluding(&args.exclude)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let source = match &args.revision {
-        Some(revision) => Source::commit(&args.path, revision)?,
-        None => Source::open(&args.path, args.strip)?,
+        // Also the files of a git repository, as they are.
+        None if args.path.is_dir() => Source::open(&args.path, args.strip)?,
+        revision => {
+            Asked { path: &args.path, revision: revision.as_deref(), strip: args.strip, scratch: None }.open()?
+        }
     };
     let commit = source.as_commit().map(repository::Commit::id);
-    match &commit {
-        Some(commit) => ui::say(&format!("note: of commit {commit}")),
-        None if repository::is_repository(&args.path) => {
-            ui::say("note: of the files of a git repository as they are; --revision REV takes what is committed");
-        }
-        None => {}
+    if commit.is_none() && repository::is_repository(&args.path) {
+        ui::say("note: of the files of a git repository as they are; --revision REV takes what is committed");
     }
     let reading = Reading::new(!args.quiet);
     let progress = |files, bytes| reading.told(files, bytes);

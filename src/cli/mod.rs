@@ -49,6 +49,7 @@ mod host;
 pub mod init;
 #[cfg(unix)]
 pub mod rebuild;
+mod sources;
 #[cfg(unix)]
 mod stages;
 

@@ -12,6 +12,7 @@ use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
+use super::sources::Asked;
 use super::{host, places, ui};
 use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
@@ -201,7 +202,8 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     let order = &chosen.reference.order;
     let broken = |err: &dyn std::fmt::Display| Failure::new(Exit::Broken, format!("the signed recipe: {err}"));
     let recipe = Recipe::parse(order.recipe.as_bytes()).map_err(|err| broken(&err))?;
-    let source = attest::open_source(&args.source, args.revision.as_deref(), recipe.strip)?;
+    let (revision, scratch) = (args.revision.as_deref(), args.flags.scratch.as_deref());
+    let source = Asked { path: &args.source, revision, strip: recipe.strip, scratch }.open()?;
     let plan = Plan::for_order(recipe, source, order)?;
     source_is_signed(args, &plan, order, chosen.source_listing.as_deref())?;
     if plan.order().digest() != order.digest() {
