@@ -15,6 +15,7 @@ pub mod json;
 pub mod path;
 
 pub mod archive;
+pub mod fetch;
 pub mod fs;
 pub mod git;
 pub mod glob;

@@ -10,6 +10,8 @@
 mod bundle;
 #[cfg(feature = "git")]
 mod dirty;
+#[cfg(feature = "fetch")]
+mod fetched;
 #[cfg(feature = "git")]
 mod odb;
 #[cfg(feature = "git")]
@@ -107,6 +109,9 @@ pub enum RepositoryError {
     /// A program without the cargo feature `git`.
     #[error("cannot read the git repository {}: this program was built without the feature `git`", .0.display())]
     NotBuilt(PathBuf),
+    /// A program without the cargo feature `fetch`.
+    #[error("cannot read the git repository {0}: this program was built without the feature `fetch`")]
+    NoNetwork(String),
     /// The commit's time is before 1970.
     #[error("the commit of {} is from before 1970", .0.display())]
     Time(PathBuf),
@@ -172,6 +177,19 @@ fn full_names(revision: &str) -> Vec<String> {
 fn member(path: &Path, commit: &str, member: &TreePath, why: impl std::fmt::Display) -> RepositoryError {
     let (path, commit) = (path.to_owned(), commit.to_owned());
     RepositoryError::Member { path, commit, member: member.escaped(), why: why.to_string() }
+}
+
+#[cfg(not(feature = "fetch"))]
+impl Commit {
+    /// Always an error.
+    pub fn fetched(
+        remote: &crate::fetch::Remote,
+        _: &str,
+        _: &Path,
+        _: &crate::fetch::Network,
+    ) -> Result<Commit, RepositoryError> {
+        Err(RepositoryError::NoNetwork(remote.to_string()))
+    }
 }
 
 #[cfg(not(feature = "git"))]

@@ -18,6 +18,7 @@ pub use remove::remove_tree;
 
 use crate::archive::{self, ArchiveError};
 use crate::digest::Wanted;
+use crate::fetch::{Network, Remote, Url, UrlRefused};
 use crate::fs::FsError;
 use crate::path::TreePath;
 use crate::repository::{self, Commit, RepositoryError};
@@ -42,8 +43,10 @@ enum Form {
 }
 
 /// What a path leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A git repository that a URL names.
+    Url(Url),
     /// A directory.
     Directory,
     /// A bundle of git.
@@ -55,7 +58,14 @@ pub enum Kind {
 impl Kind {
     /// Told by the first bytes, never by the name.
     pub fn of(path: &Path) -> Result<Kind, SourceError> {
-        let meta = std::fs::metadata(path).map_err(|err| SourceError::io("read", path, err))?;
+        let refused = |why| SourceError::Url { text: path.to_string_lossy().into_owned(), why };
+        if let Some(url) = Url::of(path) {
+            return url.map(Kind::Url).map_err(refused);
+        }
+        let meta = std::fs::metadata(path).map_err(|err| match Url::is_ssh(path) {
+            true => refused(UrlRefused::Ssh),
+            false => SourceError::io("read", path, err),
+        })?;
         if meta.is_dir() {
             return Ok(Kind::Directory);
         }
@@ -81,6 +91,14 @@ pub enum SourceError {
     /// `strip` is about archives.
     #[error("{} is no archive: only members of an archive can be stripped", .0.display())]
     Strip(PathBuf),
+    /// A URL that is not used.
+    #[error("{text}: {why}")]
+    Url {
+        /// As it was typed.
+        text: String,
+        /// Why it is not.
+        why: UrlRefused,
+    },
     /// A repository or its commit could not be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -123,6 +141,13 @@ impl Source {
     pub fn bundled(bundle: &Path, revision: &str, scratch: &Path) -> Result<Source, SourceError> {
         let commit = Commit::bundled(bundle, revision, scratch)?;
         Ok(Source { path: bundle.to_owned(), form: Form::Commit(commit) })
+    }
+
+    /// The tree of a commit that a server has, by the name of a branch or tag, or its whole id. What is fetched is put below `scratch` for as long
+    /// as this value is there.
+    pub fn fetched(remote: &Remote, revision: &str, scratch: &Path, network: &Network) -> Result<Source, SourceError> {
+        let commit = Commit::fetched(remote, revision, scratch, network)?;
+        Ok(Source { path: PathBuf::from(remote.to_string()), form: Form::Commit(commit) })
     }
 
     /// The commit that it is, when it is one.

@@ -2,9 +2,11 @@
 
 use super::exit::{Exit, Failure};
 use super::ui;
+use crate::fetch::{Network, Url};
+use crate::fs;
 use crate::repository;
 use crate::source::{Kind, Source};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A source as it was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,7 @@ impl Asked<'_> {
         let (path, kind) = (self.path, Kind::of(self.path)?);
         let needs = match kind {
             Kind::Bundle => Some("bundle"),
+            Kind::Url(_) => Some("repository"),
             // Its files are nobody's source.
             Kind::Directory if repository::is_repository(path) => Some("repository"),
             Kind::Directory | Kind::File => None,
@@ -34,7 +37,7 @@ impl Asked<'_> {
                 Err(Failure::usage(format!("{} is a git {what}: which commit is meant?", path.display()))
                     .hint("name it with --revision REV: a branch, a tag or an id"))
             }
-            (None, Some(_)) if kind != Kind::Directory => Err(Failure::new(
+            (None, Some(_)) if kind == Kind::File => Err(Failure::new(
                 Exit::CouldNotTell,
                 format!("{} is neither a git repository nor a bundle: it has no revisions", path.display()),
             )),
@@ -47,6 +50,11 @@ impl Asked<'_> {
         let (path, kind) = (self.path, self.kind()?);
         let scratch = self.scratch.map_or_else(std::env::temp_dir, Path::to_owned);
         let source = match (kind, self.revision) {
+            (Kind::Url(Url::File(path)), Some(revision)) => Source::commit(&path, revision)?,
+            (Kind::Url(Url::Remote(remote)), Some(revision)) => {
+                ui::say(&format!("note: fetching {revision} of {remote}"));
+                Source::fetched(&remote, revision, &scratch, &network())?
+            }
             (Kind::Bundle, Some(revision)) => Source::bundled(path, revision, &scratch)?,
             (_, Some(revision)) => Source::commit(path, revision)?,
             (Kind::Directory, None) => Source::open(path, 0)?,
@@ -57,4 +65,23 @@ impl Asked<'_> {
         }
         Ok(source)
     }
+}
+
+/// Where systems have the certificates of the authorities that they trust.
+const AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Longest of these files.
+const MAX_AUTHORITIES: u64 = 16 << 20;
+
+/// Of the surroundings nothing but the authorities is used, which is what keeps others from listening; that the source is the right one, its
+/// digest says.
+fn network() -> Network {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let places = named.map_or_else(|| AUTHORITIES.map(PathBuf::from).to_vec(), |file| vec![file]);
+    let found = places.iter().find_map(|file| fs::read(file, MAX_AUTHORITIES).ok());
+    Network { authorities: found.unwrap_or_default() }
 }

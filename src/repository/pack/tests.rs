@@ -1,7 +1,6 @@
 use super::*;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use std::io::Write as _;
 
 const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
 
@@ -152,7 +151,7 @@ fn packs_that_lie() {
     refused(&[[start(5, 1), zlib(b"x")].concat()], "unsupported");
     refused(&[[start(3, 1), b"no zlib".to_vec()].concat()], "at 12: ");
     for count in [0, 2, 3, u32::MAX] {
-        assert!(indexed(&pack_of(&[base.clone()], count)).is_err(), "{count}");
+        assert!(indexed(&pack_of(std::slice::from_ref(&base), count)).is_err(), "{count}");
     }
     let mut bytes = pack_of(&[base], 1);
     *bytes.last_mut().unwrap() ^= 1;
