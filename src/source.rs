@@ -1,9 +1,11 @@
-//! A source (directory, archive, or commit of a git repository or bundle), and its recorded files written to a fresh directory.
+//! A source (directory, archive, Debian source package, or commit of a git repository), and its recorded files written to a fresh directory.
 //!
 //! What is written is what was recorded: each byte is hashed again on its way, so that nothing can be slipped in between reading and
 //! building. Links are made last and nothing is opened through one, in neither tree.
 
 mod commit;
+mod debian;
+mod dsc;
 #[cfg(unix)]
 mod materialise;
 #[cfg(unix)]
@@ -16,6 +18,8 @@ pub use materialise::{Special, export};
 #[cfg(unix)]
 pub use remove::remove_tree;
 
+pub use dsc::Dsc;
+
 use crate::archive::{self, ArchiveError};
 use crate::digest::Wanted;
 use crate::fetch::{Network, Remote, Url, UrlRefused};
@@ -24,9 +28,11 @@ use crate::path::TreePath;
 use crate::repository::{self, Commit, RepositoryError};
 use crate::scan::{self, Exclude, Listed, Options, Progress, ScanError, Scanned};
 use crate::tree::TreeKind;
+use debian::Package;
 use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is built from, where it was found.
 #[derive(Clone, Debug)]
@@ -40,6 +46,7 @@ enum Form {
     Directory,
     Archive { strip: u8, limit: u64 },
     Commit(Commit),
+    Debian(Arc<Package>),
 }
 
 /// What a path leads to.
@@ -51,6 +58,8 @@ pub enum Kind {
     Directory,
     /// A bundle of git.
     Bundle,
+    /// The control file of a Debian source package.
+    Debian,
     /// Any other file, which may be an archive.
     File,
 }
@@ -72,7 +81,11 @@ impl Kind {
         let mut start = Vec::new();
         let file = crate::fs::open_file(path)?;
         file.take(64).read_to_end(&mut start).map_err(|err| SourceError::io("read", path, err))?;
-        Ok(if repository::is_bundle(&start) { Kind::Bundle } else { Kind::File })
+        Ok(match () {
+            () if repository::is_bundle(&start) => Kind::Bundle,
+            () if dsc::is_dsc(&start) => Kind::Debian,
+            () => Kind::File,
+        })
     }
 }
 
@@ -88,6 +101,14 @@ pub enum SourceError {
     /// The archive could not be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A Debian source package that is not taken.
+    #[error("{}: {why}", path.display())]
+    Debian {
+        /// Its control file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// `strip` is about archives.
     #[error("{} is no archive: only members of an archive can be stripped", .0.display())]
     Strip(PathBuf),
@@ -128,6 +149,18 @@ impl Source {
             (false, strip) => Form::Archive { strip, limit: archive::MAX_UNPACKED },
         };
         Ok(Source { path: path.to_owned(), form })
+    }
+
+    /// What `dpkg-source` unpacks of a Debian source package, patches not applied. The files that its control file names are beside it, and are
+    /// those that it names; that somebody signed it is not looked at.
+    pub fn debian(dsc: &Path) -> Result<Source, SourceError> {
+        let package = Package::open(dsc)?;
+        Ok(Source { path: dsc.to_owned(), form: Form::Debian(Arc::new(package)) })
+    }
+
+    /// Whether it is signed by somebody, which nothing here looks at.
+    pub fn has_unchecked_signature(&self) -> bool {
+        matches!(&self.form, Form::Debian(package) if package.is_signed())
     }
 
     /// The tree of a commit, by its id or the name of a branch or tag, in a bare repository or that of a checkout.
@@ -211,6 +244,7 @@ impl Source {
             }
             Form::Archive { strip, limit } => Ok(archive::tree(&self.path, *strip, wanted, exclude, *limit, progress)?),
             Form::Commit(commit) => commit::tree(commit, wanted, exclude, progress),
+            Form::Debian(package) => package.tree(wanted, exclude, progress),
         }
     }
 }

@@ -307,10 +307,10 @@ fn answers_that_are_none() {
     refused(&first(Vec::new()), "main", "cannot read the git repository");
     refused(&body(""), "main", "cut off");
     refused(&body("000eversion 2\n0000"), "main", "lets nothing be fetched");
-    refused(&body("000eversion 2\n000dls-refs\n0000"), "main", "lets nothing be fetched");
+    refused(&body("000eversion 2\n000cls-refs\n0000"), "main", "lets nothing be fetched");
     refused(&body("000eversion 2\n000bls-refs000afetch"), "main", "cut off");
     refused(
-        &body("000eversion 2\n000bls-refs0009fetch0016object-format=md5\n0000"),
+        &body("000eversion 2\n000bls-refs0009fetch0015object-format=md5\n0000"),
         "main",
         "in a way that is not known",
     );
@@ -380,7 +380,7 @@ fn certificates(dir: &Path, name: &str) -> [PathBuf; 3] {
          && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name} \
          && printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >{name}.ext \
          && openssl x509 -req -in {name}.csr -CA {name}-ca.pem -CAkey {name}-ca.key -CAcreateserial -days 2 \
-            -extfile {name}.ext -out {name}.pem && openssl pkcs8 -topk8 -nodes -in {name}.key -out {name}.pk8"
+            -extfile {name}.ext -out {name}.pem && openssl pkcs8 -topk8 -nocrypt -in {name}.key -out {name}.pk8"
     );
     let out = Command::new("sh").args(["-c", &script]).current_dir(dir).output().unwrap();
     assert!(out.status.success(), "{out:?}");

@@ -57,8 +57,8 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let is_dir = Kind::of(&args.path)? == Kind::Directory;
-    if is_dir || args.tree || args.revision.is_some() { tree(args) } else { file(args) }
+    let is_tree = matches!(Kind::of(&args.path)?, Kind::Directory | Kind::Url(_));
+    if is_tree || args.tree || args.revision.is_some() { tree(args) } else { file(args) }
 }
 
 fn file(args: &Args) -> Result<Exit, Failure> {

@@ -30,14 +30,14 @@ impl Asked<'_> {
             Kind::Url(_) => Some("repository"),
             // Its files are nobody's source.
             Kind::Directory if repository::is_repository(path) => Some("repository"),
-            Kind::Directory | Kind::File => None,
+            Kind::Directory | Kind::Debian | Kind::File => None,
         };
         match (needs, self.revision) {
             (Some(what), None) => {
                 Err(Failure::usage(format!("{} is a git {what}: which commit is meant?", path.display()))
                     .hint("name it with --revision REV: a branch, a tag or an id"))
             }
-            (None, Some(_)) if kind == Kind::File => Err(Failure::new(
+            (None, Some(_)) if kind != Kind::Directory => Err(Failure::new(
                 Exit::CouldNotTell,
                 format!("{} is neither a git repository nor a bundle: it has no revisions", path.display()),
             )),
@@ -58,8 +58,12 @@ impl Asked<'_> {
             (Kind::Bundle, Some(revision)) => Source::bundled(path, revision, &scratch)?,
             (_, Some(revision)) => Source::commit(path, revision)?,
             (Kind::Directory, None) => Source::open(path, 0)?,
+            (Kind::Debian, None) => Source::debian(path)?,
             (_, None) => Source::open(path, self.strip)?,
         };
+        if source.has_unchecked_signature() {
+            ui::say(&format!("note: the signature in {} is not checked", ui::escape(&path.display().to_string())));
+        }
         if let Some(commit) = source.as_commit() {
             ui::say(&format!("note: the source is commit {}", commit.id()));
         }
