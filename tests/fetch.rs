@@ -105,7 +105,7 @@ impl Server {
             let out = std::os::fd::OwnedFd::from(stream.try_clone().unwrap());
             let mut git = Command::new("git");
             git.arg("upload-pack").arg(&repository).env("GIT_PROTOCOL", "version=2").stderr(Stdio::null());
-            git.stdin(std::os::fd::OwnedFd::from(stream)).stdout(out).spawn().unwrap();
+            git.stdin(std::os::fd::OwnedFd::from(stream)).stdout(out).status().unwrap();
         })
     }
 
@@ -425,4 +425,39 @@ fn tls_is_checked_against_the_authorities_of_the_machine() {
         assert!(said.err.contains(why), "{}", said.err);
     }
     assert_eq!(server.asked.lock().unwrap().len(), before, "nothing was asked of a stranger");
+}
+
+/// The source is checked before anything runs, and what was fetched is gone afterwards.
+#[test]
+fn a_manifest_and_a_url() {
+    let (dir, _) = repository("sha1");
+    let root = dir.path();
+    let recipe = "name = \"x\"\nversion = \"1\"\n[build]\nsteps = [[\"false\"]]\noutputs = [\"out\"]\n";
+    std::fs::write(root.join("countersign.toml"), recipe).unwrap();
+    git(root, &["add", "-A"]);
+    git(root, &["commit", "-q", "-m", "recipe"]);
+    git(root, &["tag", "v2"]);
+    std::fs::write(root.join("d/e/7"), "another").unwrap();
+    git(root, &["commit", "-q", "-a", "-m", "later"]);
+    let server = Server::http(root, |_, _, _| None);
+    let here = tempfile::tempdir().unwrap();
+    let at = |name: &str| here.path().join(name).to_str().unwrap().to_owned();
+    let (key, bundle, outputs, url) = (at("key"), at("b.intoto.jsonl"), at("outputs"), server.url("http"));
+    std::fs::create_dir(&outputs).unwrap();
+    std::fs::write(here.path().join("outputs/out"), "x").unwrap();
+    let ends = |args: &[&str], code: i32, why: &str| {
+        let said = run(args, &[]);
+        assert_eq!((said.code, said.left), (code, 0), "{args:?}: {}", said.err);
+        assert!(said.err.contains(why), "{why}: {}", said.err);
+    };
+    ends(&["key", "generate", "--out", &key, "--no-passphrase"], 0, "");
+    let attest = ["attest", "--source", &url, "--key", &key, "--bundle", &bundle, "--outputs", &outputs];
+    ends(&attest, 2, "which commit is meant?");
+    ends(&[&attest[..], &["--revision", "v1"]].concat(), 2, "there is no recipe countersign.toml");
+    ends(&[&attest[..], &["--revision", "v2"]].concat(), 0, "note: the source is commit ");
+    let rebuild = ["rebuild", &bundle, "--source", &url];
+    ends(&[&rebuild[..], &["--revision", "main"]].concat(), 9, "d/e/7: ");
+    // Its step fails: it was begun.
+    #[cfg(target_os = "linux")]
+    ends(&[&rebuild[..], &["--revision", "v2", "--sandbox", "none", "--out", &at("kept")]].concat(), 6, "false");
 }

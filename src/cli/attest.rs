@@ -20,7 +20,7 @@ use crate::keys::SigningKey;
 use crate::recipe::{self, Recipe};
 use crate::source::Kind;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
-use crate::tree::Tree;
+use crate::tree::{Entry, Tree};
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::collections::HashMap;
@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 /// What is built, and as which release.
 #[derive(ClapArgs, Debug)]
 pub struct What {
-    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository [default: the working
-    /// directory]
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip: also .crate, sdist and npm's .tgz), a Debian .dsc, or with
+    /// --revision a git repository, bundle or URL (https, http, git, file) [default: the working directory]
     #[arg(long, value_name = "PATH")]
     source: Option<PathBuf>,
     /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout
@@ -72,7 +72,8 @@ Exit codes: 0 signed, 2 the command line or the recipe is wrong or the source is
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
   countersign attest --source a.tar.xz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a
-  countersign attest --source a.git --revision v1.0 --key vendor --bundle a.intoto.jsonl"
+  countersign attest --source a.git --revision v1.0 --key vendor --bundle a.intoto.jsonl
+  countersign attest --source a_1.0-1.dsc --recipe a.toml --key vendor --bundle a.intoto.jsonl"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -258,6 +259,7 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
             (recipe, source)
         }
     };
+    let strip = recipe.strip;
     let flags = ReleaseFlags {
         channel: what.channel.clone(),
         target: what.target.clone(),
@@ -271,8 +273,21 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         ui::say(&format!("note: left out of the source: {}{more}", names.join(", ")));
     }
+    if let (Kind::File, 0, Some(top)) = (kind, strip, top(plan.tree())) {
+        let top = ui::escape(&top);
+        ui::say(&format!(
+            "note: all of the source is below {top}/; with source.strip = 1 in the recipe the build begins there"
+        ));
+    }
     ui::note_folding(&plan.tree().folding_names());
     Ok((plan, path))
+}
+
+/// The directory that all of a tree is below, where there is one.
+fn top(tree: &Tree) -> Option<String> {
+    let first = tree.entries().first()?.path.parts().next()?;
+    let below = |entry: &Entry| entry.path.as_bytes().strip_prefix(first).is_some_and(|rest| rest.starts_with(b"/"));
+    tree.entries().iter().all(below).then(|| String::from_utf8_lossy(first).into_owned())
 }
 
 fn read_recipe(path: &Path) -> Result<Recipe, Failure> {

@@ -24,10 +24,11 @@ Examples:
   countersign digest hello-1.0.tar.gz                     # of the archive's bytes
   countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
   countersign digest --git .                              # of a checkout, with its git ids
-  countersign digest --revision v1.0 hello.git            # of what is committed, in any repository
+  countersign digest --revision v1.0 hello.git            # of what is committed, in any repository, bundle or URL
+  countersign digest --tree hello_1.0-1.dsc               # of what dpkg-source unpacks, patches not applied
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
-    /// A file, or a directory; with --tree also an archive, with --revision a git repository
+    /// A file, or a directory; with --tree also an archive or a Debian .dsc, with --revision a git repository, bundle or URL
     path: PathBuf,
     /// Print the listing that a tree's digest is the SHA-256 of
     #[arg(long)]
@@ -35,10 +36,10 @@ pub struct Args {
     /// Print the git tree id, in both of git's object formats, and the SWHID too
     #[arg(long, conflicts_with = "listing")]
     git: bool,
-    /// Take PATH, an archive (tar, tar.gz, tar.xz, tar.zst, zip), for the tree in it
+    /// Take PATH, an archive (tar, tar.gz, tar.xz, tar.zst, zip) or a Debian .dsc, for the tree in it
     #[arg(long)]
     tree: bool,
-    /// Take PATH, a git repository, for the tree of this commit: a branch, a tag or an id
+    /// Take PATH, a git repository, bundle or URL, for the tree of this commit: a branch, a tag or an id
     #[arg(long, value_name = "REV", conflicts_with = "strip")]
     revision: Option<String>,
     /// Leave out what GLOB matches, and all below it; instead of a top-level .git

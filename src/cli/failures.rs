@@ -36,6 +36,8 @@ impl From<SourceError> for Failure {
                 "fetch it yourself: `git clone --bare` makes a repository, and `git bundle create` one file of it",
             ),
             SourceError::Url { .. } => Failure::usage(err),
+            SourceError::Debian { .. } => Failure::new(Exit::CouldNotTell, err)
+                .hint("`dpkg-source --skip-patches -x` unpacks it; give the directory"),
             err => Failure::new(Exit::CouldNotTell, err),
         }
     }

@@ -56,13 +56,16 @@ Examples:
   countersign rebuild hello.intoto.jsonl --source hello-1.0
   countersign rebuild hello.intoto.jsonl --source hello-1.0.tar.xz
   countersign rebuild hello.intoto.jsonl --source hello.git --revision v1.0
+  countersign rebuild hello.intoto.jsonl --source https://example.org/hello.git --revision v1.0
+  countersign rebuild hello.intoto.jsonl --source hello_1.0-1.dsc
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
 )]
 pub struct Args {
     /// The bundle with the manifest to answer
     bundle: PathBuf,
-    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip: also .crate, sdist and npm's .tgz), a Debian .dsc, or with
+    /// --revision a git repository, bundle or URL (https, http, git, file)
     #[arg(long, value_name = "S")]
     source: PathBuf,
     /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout

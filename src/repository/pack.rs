@@ -20,9 +20,9 @@ use std::path::Path;
 /// Most objects of a pack: what is known of each is held in memory.
 const MAX_OBJECTS: u32 = 16 << 20;
 /// A pack may unpack to so many times its length, all objects together, deltas resolved; honest ones of long histories come to some hundreds.
-const MAX_WORK: u64 = 512;
+const MAX_WORK: u64 = 1024;
 /// The limit for the smallest packs.
-const MIN_WORK: u64 = 16 << 30;
+const MIN_WORK: u64 = 4 << 30;
 
 /// What is known of an object.
 struct Entry {
