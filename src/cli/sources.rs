@@ -52,7 +52,7 @@ impl Asked<'_> {
         let source = match (kind, self.revision) {
             (Kind::Url(Url::File(path)), Some(revision)) => Source::commit(&path, revision)?,
             (Kind::Url(Url::Remote(remote)), Some(revision)) => {
-                ui::say(&format!("note: fetching {revision} of {remote}"));
+                ui::say(&format!("note: fetching {} of {remote}", ui::escape(revision)));
                 Source::fetched(&remote, revision, &scratch, &network())?
             }
             (Kind::Bundle, Some(revision)) => Source::bundled(path, revision, &scratch)?,

@@ -7,6 +7,9 @@ use gix::ObjectId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Longest name of a branch or tag that is asked for.
+const MAX_NAME: usize = 4096;
+
 impl Commit {
     /// A commit that a server has, by the name of a branch or tag, or by its id, all of it. Its objects are put below `scratch` for as long as
     /// they are needed.
@@ -19,6 +22,9 @@ impl Commit {
         let path = PathBuf::from(remote.to_string());
         let unread = |why: String| RepositoryError::Unreadable { path: path.clone(), why };
         let none = |why: String| RepositoryError::Revision { path: path.clone(), revision: revision.to_owned(), why };
+        if revision.len() > MAX_NAME || revision.contains(|c: char| c.is_control()) {
+            return Err(none("no branch or tag is called so".to_owned()));
+        }
         let mut server = Server::connect(remote, network).map_err(unread)?;
         let hash = if server.sha256 { gix::hash::Kind::Sha256 } else { gix::hash::Kind::Sha1 };
         let asked = super::full_id(revision, hash);

@@ -23,6 +23,8 @@ const MAX_OBJECTS: u32 = 16 << 20;
 const MAX_WORK: u64 = 1024;
 /// The limit for the smallest packs.
 const MIN_WORK: u64 = 4 << 30;
+/// Who reads one object makes all that its chain of deltas makes; for every object once, that may be so many times as much.
+const MAX_CHAINS: u64 = 64;
 
 /// What is known of an object.
 struct Entry {
@@ -35,6 +37,8 @@ struct Entry {
     above: u32,
     /// In a delta chain, counted from its base.
     depth: u16,
+    /// Bytes that are made to have it, its base and all before that included.
+    cost: u64,
     kind: ObjectKind,
     id: Option<ObjectId>,
 }
@@ -49,13 +53,16 @@ enum Base {
 /// Counts what is unpacked.
 struct Work {
     left: u64,
+    /// For every object with all that it is made from.
+    chains: u64,
     /// Largest object.
     limit: u64,
 }
 
 impl Work {
     fn of(length: u64) -> Work {
-        Work { left: length.saturating_mul(MAX_WORK).max(MIN_WORK), limit: object_limit(length) }
+        let left = length.saturating_mul(MAX_WORK).max(MIN_WORK);
+        Work { left, chains: left.saturating_mul(MAX_CHAINS), limit: object_limit(length) }
     }
 
     /// Before an object, or a delta, of so many bytes is made.
@@ -66,6 +73,12 @@ impl Work {
             ));
         }
         self.left = self.left.checked_sub(bytes).ok_or("its objects are too much for a pack of its length")?;
+        Ok(())
+    }
+
+    /// When it is known what reading an object comes to.
+    fn take_chain(&mut self, cost: u64) -> Result<(), String> {
+        self.chains = self.chains.checked_sub(cost).ok_or("its deltas are too much for a pack of its length")?;
         Ok(())
     }
 }
@@ -201,7 +214,7 @@ fn entry<R: BufRead>(stream: &mut Stream<R>, hash: gix::hash::Kind, work: &mut W
         Base::None => Some(hasher.try_finalize().map_err(|err| err.to_string())?),
         _ => None,
     };
-    Ok(Entry { offset, size, base, crc: stream.crc.sum(), above: 0, depth: 0, kind, id })
+    Ok(Entry { offset, size, base, crc: stream.crc.sum(), above: 0, depth: 0, cost: size, kind, id })
 }
 
 /// The data of an entry, unpacked once more.

@@ -62,10 +62,10 @@ impl Package {
                 return Err(other());
             }
         }
-        let mut parts = Vec::new();
+        let (mut parts, mut left) = (Vec::new(), MAX_UNPACKED);
         for (name, what) in named {
             let path = beside(&name);
-            let top = if what == What::Debian { None } else { top(&path, &what, &dsc)? };
+            let top = if what == What::Debian { None } else { top(&path, &what, &dsc, &mut left)? };
             parts.push(Part { path, what, top });
         }
         Ok(Package { path: path.to_owned(), dsc, parts })
@@ -163,9 +163,12 @@ fn is_hidden(what: &What, dsc: &Dsc, path: &TreePath) -> bool {
 }
 
 /// The one directory that an archive is, if it is one.
-fn top(path: &Path, what: &What, dsc: &Dsc) -> Result<Option<Vec<u8>>, SourceError> {
+fn top(path: &Path, what: &What, dsc: &Dsc, left: &mut u64) -> Result<Option<Vec<u8>>, SourceError> {
     let (mut first, mut is_one): (Option<Vec<u8>>, bool) = (None, true);
-    archive::members(path, 0, MAX_UNPACKED, &mut |at, member| {
+    archive::members(path, 0, *left, &mut |at, member| {
+        if let archive::Member::File { size, .. } = &member {
+            *left = left.saturating_sub(*size);
+        }
         if is_hidden(what, dsc, &at) || at.parent().is_some_and(|above| is_hidden(what, dsc, &above)) {
             return Ok(());
         }

@@ -37,7 +37,11 @@ pub(super) fn resolve(
         // The last one's base is held still, most of the time.
         while let Some(at) = waiting.pop() {
             let bytes = resolver.bytes(at, work)?;
+            let above = resolver.entries[at as usize].above;
+            let below = resolver.entries[above as usize].cost;
             let entry = &mut resolver.entries[at as usize];
+            entry.cost = below.saturating_add(entry.size).saturating_add(bytes.len() as u64);
+            work.take_chain(entry.cost)?;
             let id = gix::objs::compute_hash(hash, entry.kind, &bytes).map_err(|err| err.to_string())?;
             entry.id = Some(id);
             resolver.made_from(at, &mut waiting)?;

@@ -92,7 +92,7 @@ fn within(objects: &[Vec<u8>], left: u64) -> Result<Vec<Option<ObjectId>>, Strin
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&bytes).unwrap();
     file.rewind().unwrap();
-    let mut work = Work { left, limit: object_limit(0) };
+    let mut work = Work { left, chains: 8 * left, limit: object_limit(0) };
     read(&file, bytes.len() as u64, SHA1, &mut work).map(|(entries, _)| entries.iter().map(|entry| entry.id).collect())
 }
 
@@ -175,9 +175,11 @@ fn bombs() {
         let distance = objects.last().map_or(0, Vec::len) as u64;
         objects.push(delta_at(distance, &delta.concat()));
     }
-    let ids = within(&objects, 1 << 30).unwrap();
+    let ids = within(&objects, 4 << 30).unwrap();
     assert!(ids.iter().all(Option::is_some));
-    assert!(within(&objects, 50 << 20).unwrap_err().contains("too much for a pack of its length"));
+    assert!(within(&objects, 10 << 20).unwrap_err().contains("its objects are too much for a pack of its length"));
+    // Each from the one before it: the last one is two hundred of them to whoever asks for it.
+    assert!(within(&objects, 300 << 20).unwrap_err().contains("its deltas are too much for a pack of its length"));
     let mut deep = vec![blob(b"x")];
     for _ in 0..=delta::MAX_DEPTH {
         let distance = deep.last().map_or(0, Vec::len) as u64;
