@@ -304,6 +304,36 @@ def private_key():
     return f"-----BEGIN OPENSSH PRIVATE KEY-----\n{lines}\n-----END OPENSSH PRIVATE KEY-----\n".encode()
 
 
+def git_bundles():
+    with tempfile.TemporaryDirectory() as root:
+        def git(*arguments):
+            environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": root,
+                           "GIT_COMMITTER_DATE": "1700000000 +0000", "GIT_AUTHOR_DATE": "1700000000 +0000"}
+            subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@example.org", *arguments],
+                           cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
+        for form in ("sha1", "sha256"):
+            git("init", "-q", "-b", "main", f"--object-format={form}", form)
+            for number in range(3):
+                with open(os.path.join(root, form, "f"), "w", encoding="ascii") as file:
+                    file.write("".join(f"line {n}\n" for n in range(60)) + str(number))
+                git("-C", form, "add", "-A")
+                git("-C", form, "commit", "-q", "-m", str(number))
+            git("-C", form, "bundle", "create", "-q", "--version=3", "../bundle", "main")
+            data = read(os.path.join(root, "bundle"))
+            yield b"\0" + data
+            if form == "sha1":
+                yield b"\1" + data[:-20]
+
+
+def control_files():
+    digest, files = "0" * 64, ("x_1.0.orig.tar.gz", "x_1.0-1.debian.tar.xz")
+    text = "Format: 3.0 (quilt)\nSource: x\nVersion: 1:1.0-1\nChecksums-Sha256:\n"
+    text += "".join(f" {digest} 7 {name}\n" for name in files) + "Files:\n" + "".join(f" {digest[:32]} 7 {name}\n" for name in files)
+    yield text.encode()
+    signature = "-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n"
+    yield f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{text}\n{signature}".encode()
+
+
 def seeds():
     for path in sorted(glob.glob(f"{ROOT}/vectors/*/*/bundle.intoto.jsonl")):
         yield from of_bundle(read(path))
@@ -330,7 +360,7 @@ def seeds():
     for bundles in by_group.values():
         for one, other in zip(bundles, bundles[1:]):
             yield "merge", one + b"\0" + other
-    for target, of in (("archive", archives), ("debian", debian), ("oci", images), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
+    for target, of in (("archive", archives), ("debian", debian), ("dsc", control_files), ("git_bundle", git_bundles), ("oci", images), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
         for data in of():
             yield target, data
     yield "private_key", private_key()

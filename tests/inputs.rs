@@ -248,7 +248,7 @@ fn what_digest_says_of_a_commit() {
     put(root, b"a", b"changed");
     assert_ne!(good(root, &[]), committed);
     let (code, out, err) = digest(root, &["--revision", "main"]);
-    assert!(code == 0 && out == committed && err.contains(&format!("of commit {id}")), "{err}");
+    assert!(code == 0 && out == committed && err.contains(&format!("the source is commit {id}")), "{err}");
     let json: serde_json::Value =
         serde_json::from_str(&good(root, &["--revision", "main", "--git", "--json"])).unwrap();
     assert_eq!(json["tree"]["commit"], id);

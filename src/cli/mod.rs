@@ -55,6 +55,7 @@ pub mod lock;
 pub mod rebuild;
 #[cfg(unix)]
 mod signals;
+mod sources;
 #[cfg(unix)]
 mod stages;
 

@@ -14,6 +14,7 @@ use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
+use super::sources::Asked;
 use super::{host, places, signals, ui};
 use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
@@ -58,13 +59,16 @@ Examples:
   countersign rebuild hello.intoto.jsonl --source hello-1.0
   countersign rebuild hello.intoto.jsonl --source hello-1.0.tar.xz
   countersign rebuild hello.intoto.jsonl --source hello.git --revision v1.0
+  countersign rebuild hello.intoto.jsonl --source https://example.org/hello.git --revision v1.0
+  countersign rebuild hello.intoto.jsonl --source hello_1.0-1.dsc
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
 )]
 pub struct Args {
     /// The bundle with the manifest to answer
     bundle: PathBuf,
-    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip: also .crate, sdist and npm's .tgz), a Debian .dsc, or with
+    /// --revision a git repository, bundle or URL (https, http, git, file)
     #[arg(long, value_name = "S")]
     source: PathBuf,
     /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout
@@ -216,7 +220,8 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     let order = &chosen.reference.order;
     let broken = |err: &dyn std::fmt::Display| Failure::new(Exit::Broken, format!("the signed recipe: {err}"));
     let recipe = Recipe::parse(order.recipe.as_bytes()).map_err(|err| broken(&err))?;
-    let source = attest::open_source(&args.source, args.revision.as_deref(), recipe.strip)?;
+    let (revision, scratch) = (args.revision.as_deref(), args.flags.scratch.as_deref());
+    let source = Asked { path: &args.source, revision, strip: recipe.strip, scratch }.open()?;
     let plan = Plan::for_order(recipe, source, order)?;
     source_is_signed(args, &plan, order, chosen.source_listing.as_deref())?;
     if plan.order().digest() != order.digest() {

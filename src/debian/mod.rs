@@ -10,12 +10,15 @@
 //! Nothing here fetches or runs anything, or looks at the clock. A mirror is not trusted: what it can do is to withhold.
 
 pub mod assemble;
+#[cfg(feature = "debian")]
 mod clearsign;
 pub mod control;
 pub mod deb;
 pub mod index;
+#[cfg(feature = "debian")]
 pub mod openpgp;
 pub mod relation;
+#[cfg(feature = "debian")]
 pub mod release;
 pub mod resolve;
 pub mod version;

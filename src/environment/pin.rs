@@ -1,10 +1,12 @@
 //! A recipe's environment to what it is pinned to: each part had once, hashed, and all of them unpacked once, so that the lock can say what
 //! they make.
 
+#[cfg(feature = "debian")]
 mod debian;
 mod oci;
 
-pub use debian::{Archive, DebianError};
+#[cfg(feature = "debian")]
+pub use debian::DebianError;
 pub(super) use oci::platform;
 
 use super::depot::{Depot, DepotError, MOST};
@@ -35,8 +37,14 @@ pub enum PinError {
     #[error("the image {0} is not below a mirror that is a directory")]
     NotLocal(Place),
     /// Packages that cannot be had, or not be believed.
+    #[cfg(feature = "debian")]
     #[error(transparent)]
     Debian(#[from] DebianError),
+    /// Release files are not checked by this program.
+    #[error(
+        "this program was built without Debian's release files (feature `debian`): it can use such a lock, but not make one"
+    )]
+    NotBuilt,
     /// A name or version that no lock can hold.
     #[error("{0:?}: {1}")]
     Word(String, PartRefused),
@@ -50,6 +58,17 @@ pub enum PinError {
         /// For what it is.
         there: String,
     },
+}
+
+/// What is believed of Debian's archives.
+#[derive(Debug, Default)]
+pub struct Archive {
+    /// Bytes of keyrings: who may sign release files.
+    pub keyrings: Vec<Vec<u8>>,
+    /// The time now, in seconds since 1970.
+    pub now: i64,
+    /// Whether a release file may be older than it says that it is good for.
+    pub expired: bool,
 }
 
 /// What is needed to pin.
@@ -75,7 +94,10 @@ impl Pinning<'_> {
             Wants::Host { .. } => Vec::new(),
             Wants::Rootfs { image } => vec![self.learn(Class::Archive, last_name(image), "-", image)?],
             Wants::Oci { image, reference } => oci::pin(self, image, reference.as_deref())?,
+            #[cfg(feature = "debian")]
             Wants::Debian { suites, components, packages } => debian::pin(self, suites, components, packages)?,
+            #[cfg(not(feature = "debian"))]
+            Wants::Debian { .. } => return Err(PinError::NotBuilt),
         };
         for tool in &self.environment.tools {
             parts.push(self.learn(Class::Tool, tool.name.as_str(), tool.version.as_str(), self.place(tool)?)?);

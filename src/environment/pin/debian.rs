@@ -11,17 +11,6 @@ use crate::recipe::Suite;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-/// What is believed of archives.
-#[derive(Debug, Default)]
-pub struct Archive {
-    /// Bytes of keyrings: who may sign release files.
-    pub keyrings: Vec<Vec<u8>>,
-    /// The time now, in seconds since 1970.
-    pub now: i64,
-    /// Whether a release file may be older than it says that it is good for.
-    pub expired: bool,
-}
-
 /// Packages that cannot be had, or not be believed.
 #[derive(Debug, thiserror::Error)]
 pub enum DebianError {
