@@ -26,10 +26,14 @@ pub mod tree;
 
 #[cfg(unix)]
 pub mod build;
+#[cfg(feature = "debian")]
+pub mod debian;
 #[cfg(unix)]
 pub mod environment;
 pub mod fetch;
 pub mod lock;
+#[cfg(unix)]
+pub mod oci;
 pub mod recipe;
 #[cfg(unix)]
 pub mod rootfs;

@@ -3,6 +3,7 @@
 use super::buildlog::BuildLog;
 use super::checkout;
 use super::copies::{copies_json, note_copies};
+use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
@@ -16,6 +17,7 @@ use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
 use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
+use crate::lock::{self, MAX_LOCK_FILE};
 use crate::recipe::{self, Recipe};
 use crate::source::Source;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
@@ -57,6 +59,8 @@ pub struct What {
     /// Keep the build's log there
     #[arg(long, value_name = "F")]
     pub(super) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) depot: DepotFlags,
     #[command(flatten)]
     pub(super) flags: BuildFlags,
 }
@@ -103,6 +107,20 @@ pub struct Args {
     force: bool,
 }
 
+impl What {
+    /// Gives the plan the image of its lock. What it is made of may be beside the recipe.
+    pub(super) fn furnish(&self, plan: &mut Plan, source: &Path, stop: &Stop) -> Result<(), Failure> {
+        let beside = self.recipe.as_deref().map_or(source, |file| file.parent().unwrap_or(file));
+        let depot = || {
+            places::not_in_source("store", &self.depot.place()?, source)?;
+            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+            let local = places::absolute(beside)?;
+            self.depot.depot(local.is_dir().then_some(local.as_path()))
+        };
+        depot::furnish(plan, depot, !self.flags.quiet, stop).map(drop)
+    }
+}
+
 fn previous(text: &str) -> Result<PayloadDigest, String> {
     recipe::parse_previous(text).map_err(|err| err.to_string())
 }
@@ -122,7 +140,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         free(&environment, args.force)?;
     }
     let key = passphrase::load_key(&args.key, &args.passphrase)?;
-    let (plan, source) = plan(what)?;
+    let (mut plan, source) = plan(what)?;
     checkout::refuse_dirty(&plan, args.allow_dirty)?;
     let places = [
         ("key", Some(&args.key)),
@@ -139,6 +157,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return not_observed(args, &plan, dir, builder, &key);
     }
     let stop = signals::watch()?;
+    what.furnish(&mut plan, &source, &stop)?;
     // Under a name of its own: the next attempt does not find it in its way.
     let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"), &stop)?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };
@@ -248,17 +267,21 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
     // Before the recipe, which is looked for in it.
     std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
-    let (recipe, source) = match (&what.recipe, &what.revision) {
-        (None, Some(revision)) => checkout::recipe_and_source(&path, revision)?,
+    let (recipe, source, lock) = match (&what.recipe, &what.revision) {
+        (None, Some(revision)) => {
+            let (recipe, source) = checkout::recipe_and_source(&path, revision)?;
+            (recipe, source, None)
+        }
         (None, None) if path.is_file() => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
                 .hint("name it with --recipe F; in a directory it would be countersign.toml"));
         }
         (recipe, revision) => {
             checkout::needs_revision(&path, revision.as_deref())?;
-            let recipe = read_recipe(&recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME)))?;
+            let file = recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME));
+            let recipe = read_recipe(&file)?;
             let source = open_source(&path, revision.as_deref(), recipe.strip)?;
-            (recipe, source)
+            (recipe, source, Some(file.with_file_name(lock::FILE_NAME)))
         }
     };
     let flags = ReleaseFlags {
@@ -267,7 +290,14 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         sequence: what.sequence,
         previous: what.previous,
     };
-    let plan = Plan::new(recipe, source, flags, host::target()?, None)?;
+    let locked = match &lock {
+        Some(file) => depot::locked(&recipe, &file.display().to_string(), || match fs::read(file, MAX_LOCK_FILE) {
+            Err(err) if err.is_not_found() => Ok(None),
+            bytes => Ok(Some(bytes?)),
+        }),
+        None => depot::locked(&recipe, &format!("{} in the commit", lock::FILE_NAME), || checkout::lock(&source)),
+    }?;
+    let plan = Plan::new(recipe, source, flags, host::target()?, locked)?;
     if !plan.excluded().is_empty() {
         let names: Vec<String> = plan.excluded().iter().take(5).map(|path| ui::escape(&path.escaped())).collect();
         let more = plan.excluded().len().saturating_sub(5);
@@ -288,7 +318,7 @@ pub fn open_source(path: &Path, revision: Option<&str>, strip: u8) -> Result<Sou
     Ok(Source::open(path, strip)?)
 }
 
-fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
+pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     let bytes = fs::read(path, recipe::MAX_RECIPE).map_err(|err| match err.is_not_found() {
         true => Failure::usage(format!("there is no recipe {}", path.display()))
             .hint("`countersign init` writes one for the project found there; --recipe F names one elsewhere"),

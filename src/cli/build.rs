@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let what = &args.what;
     absent(&args.out)?;
     let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
-    let (plan, source) = plan(what)?;
+    let (mut plan, source) = plan(what)?;
     checkout::note_dirty(&plan)?;
     for (name, path) in
         [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
@@ -58,13 +58,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
         }
     }
+    let stop = signals::watch()?;
+    what.furnish(&mut plan, &source, &stop)?;
     // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
     let mut kept = match args.no_cache || args.statement.is_some() {
         true => None,
         false => Kept::open(&source, &plan.roots()),
     };
     let reading = kept.as_mut().map_or(Reading::Whole, |kept| Reading::Changes(&mut kept.cache));
-    let stop = signals::watch()?;
     let built = once(&plan, what, reading, &source, &log, &log, &stop);
     // What was read was read, whatever came of the build.
     kept.into_iter().for_each(Kept::keep);

@@ -42,11 +42,15 @@ mod checkout;
 #[cfg(unix)]
 mod copies;
 #[cfg(unix)]
+mod depot;
+#[cfg(unix)]
 mod flags;
 #[cfg(unix)]
 mod host;
 #[cfg(unix)]
 pub mod init;
+#[cfg(unix)]
+pub mod lock;
 #[cfg(unix)]
 pub mod rebuild;
 #[cfg(unix)]
@@ -86,6 +90,9 @@ enum Command {
     #[cfg(unix)]
     Init(init::Args),
     Digest(digest::Args),
+    /// Pin the environment of a recipe: each part by its digest
+    #[cfg(unix)]
+    Lock(lock::Args),
     Key(key::Args),
     /// Build in the sandbox, without signing
     #[cfg(unix)]
@@ -133,6 +140,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         #[cfg(unix)]
         Command::Init(args) => init::run(&args),
         Command::Digest(args) => digest::run(&args),
+        #[cfg(unix)]
+        Command::Lock(args) => lock::run(&args),
         Command::Key(args) => key::run(args),
         #[cfg(unix)]
         Command::Build(args) => build::run(&args),

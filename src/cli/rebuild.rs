@@ -3,11 +3,13 @@
 //! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`] alone; their digests are
 //! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
 
+mod materials;
 mod published;
 mod report;
 
 use super::attest::{self, Times};
 use super::copies::note_copies;
+use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
@@ -109,6 +111,11 @@ pub struct Args {
     /// Why the earlier verdict is replaced
     #[arg(long, value_name = "TEXT", requires = "supersedes")]
     reason: Option<String>,
+    /// What the environment is made of, as `countersign snapshot` collects it; nothing else is used for it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["store", "mirror"])]
+    materials: Option<PathBuf>,
+    #[command(flatten)]
+    depot: DepotFlags,
     #[command(flatten)]
     flags: BuildFlags,
 }
@@ -145,13 +152,16 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let bytes = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
     let chosen = reference::choose(&bytes, &args.bundle, args.manifest, args.policy.as_deref())?;
-    let plan = plan(args, &chosen)?;
+    let mut plan = plan(args, &chosen)?;
     let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
     let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, &plan.roots())?;
     let stop = signals::watch()?;
+    let unpacked = materials::unpacked(args, &scratch)?;
+    let depot = || materials::depot(args, unpacked.as_ref());
+    depot::furnish(&mut plan, depot, !args.flags.quiet, &stop)?;
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place, &stop);
     stop.check()?;

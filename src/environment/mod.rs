@@ -3,6 +3,8 @@
 mod cache;
 mod depot;
 mod fingerprint;
+mod image;
+mod pin;
 mod shape;
 mod view;
 
@@ -10,4 +12,6 @@ pub use crate::lock::DEFAULT_ROOTS;
 pub use cache::MAX_CACHE;
 pub use depot::{Depot, DepotError, MOST, are_materials};
 pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
+pub use image::{Doing, ImageError, Unpacking, furnish, tree_of};
+pub use pin::{PinError, Pinning};
 pub use view::View;

@@ -122,4 +122,4 @@ fn taken_away(builder: &mut Builder, name: &[u8]) -> Result<bool, RootfsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

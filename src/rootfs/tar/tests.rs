@@ -13,7 +13,15 @@ impl Made {
         Made(tar::Builder::new(Vec::new()))
     }
 
-    pub(crate) fn add(mut self, kind: EntryType, name: &str, mode: u32, link: &str, data: &str) -> Made {
+    pub(crate) fn add(self, kind: EntryType, name: &str, mode: u32, link: &str, data: &str) -> Made {
+        self.add_bytes(kind, name, mode, link, data.as_bytes())
+    }
+
+    pub(crate) fn bytes_of(self, name: &str, data: &[u8]) -> Made {
+        self.add_bytes(EntryType::Regular, name, 0o644, "", data)
+    }
+
+    fn add_bytes(mut self, kind: EntryType, name: &str, mode: u32, link: &str, data: &[u8]) -> Made {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_size(data.len() as u64);
@@ -21,7 +29,7 @@ impl Made {
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_cksum();
-        self.0.append(&header, data.as_bytes()).unwrap();
+        self.0.append(&header, data).unwrap();
         self
     }
 
@@ -189,7 +197,7 @@ fn hostile_names() {
         (Made::new().file("a/b", "").file("a", ""), "a directory with something in it"),
         (Made::new().add(EntryType::Char, "../null", 0o666, "", ""), "not the name"),
         (Made::new().add(EntryType::new(b'7'), "x", 0o666, "", ""), "of an unknown type"),
-        (Made::new().add(EntryType::GNUSparse, "x", 0o666, "", ""), "a sparse file"),
+        (Made::new().add(EntryType::GNUSparse, "x", 0o666, "", ""), "sparse"),
         (Made::new().add(EntryType::Directory, "x", 0o755, "", "content"), "has content"),
     ] {
         let err = layers(vec![made]).unwrap_err();
