@@ -13,7 +13,7 @@
 //! | what | by |
 //! |---|---|
 //! | files | an empty root; the roots read-only; `/build`, `/tmp`, `/home/build`, `/dev/shm` writable; landlock says it again |
-//! | network | a network namespace with a loopback; `socket` for other families than Unix, IP and netlink is refused |
+//! | network | a network namespace with a loopback; sockets other than Unix, IP and netlink for routes are refused |
 //! | processes | a process namespace; process 1 is not dumpable, so `/proc/1/exe` (this program's file) cannot be opened |
 //! | privilege | user id 1000 in a user namespace of its own, no capabilities, `no_new_privs`, system call filter |
 //! | determinism | host name, ids, umask, environment, limits, address layout, working directory are fixed |
@@ -25,7 +25,7 @@
 //! the processor and the wall clock are the host's. Signals that the caller ignores stay ignored in the steps. A Unix socket that lies
 //! below a root can be connected to: a root is for tools, not for `/run`.
 //!
-//! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user.
+//! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user; what a hostile build tries in vain is in `tests/escape/`.
 
 mod loader;
 mod plain;

@@ -40,6 +40,8 @@ pub struct Way {
     /// Lines of the recipe's limits.
     #[serde(default)]
     pub limits: String,
+    /// Build on a disk of this many MiB with room for 300 names.
+    pub disk: Option<u32>,
     /// The same where it works.
     pub control: Option<Control>,
     /// Why it cannot be tried where it works.

@@ -156,7 +156,7 @@ impl World {
         self.next.set(number + 1);
         let (dir, mark) = (self.path("builds").join(number.to_string()), format!("{}-{number}", self.key));
         std::fs::create_dir_all(dir.join("src")).unwrap();
-        let project = Project { world: self, dir, mark };
+        let project = Project { world: self, dir, mark, disk: way.disk };
         let mut steps = String::new();
         for (at, script) in std::iter::once(script).chain(way.then.iter().map(String::as_str)).enumerate() {
             let begin = if at == 0 { "echo made > out.txt\n" } else { "" };
@@ -197,6 +197,7 @@ pub struct Project<'w> {
     dir: PathBuf,
     /// In the environment of each of its steps.
     mark: String,
+    disk: Option<u32>,
 }
 
 impl Project<'_> {
@@ -211,9 +212,23 @@ impl Project<'_> {
 
     /// Builds it: what the program says, and the log. Descriptor 9 is open on the secret.
     pub fn build(&self, more: &[&str]) -> (Said, String) {
-        let mut command = self.world.command("/bin/sh");
-        let open = "exec 9<\"$0\"; exec \"$@\"";
-        command.args(["-c", open]).arg(self.world.path("secret")).arg(self.world.path("countersign"));
+        let mut command = self.world.command("unshare");
+        // Whoever may not mount gets a user namespace in which he may; in it the build's id is his own.
+        match self.disk {
+            Some(_) if self.world.uid == 0 => command.args(["--mount", "--propagation", "private", "/bin/sh"]),
+            Some(_) => command.args(["--user", "--map-root-user", "--mount", "/bin/sh"]),
+            None => {
+                command = self.world.command("/bin/sh");
+                &mut command
+            }
+        };
+        let open = match self.disk {
+            Some(size) => format!(
+                "exec 9<\"$0\"; mount -t tmpfs -o size={size}m,nr_inodes=300,mode=755 disk \"$TMPDIR\" && exec \"$@\""
+            ),
+            None => "exec 9<\"$0\"; exec \"$@\"".to_owned(),
+        };
+        command.args(["-c", &open]).arg(self.world.path("secret")).arg(self.world.path("countersign"));
         command.args(["build", "--source", "src", "--out", "out", "--log", "log", "--quiet"]).args(more);
         command
             .current_dir(&self.dir)
