@@ -135,7 +135,10 @@ fn packed_and_checked_to_the_end() {
         };
         // Whoever looks away from the error gets nothing.
         match done {
-            Ok(()) => Ok(assert_eq!(place.written(builder), ["f f content"])),
+            Ok(()) => {
+                assert_eq!(place.written(builder), ["f f content"]);
+                Ok(())
+            }
             Err(err) => {
                 assert!(matches!(builder.finish(&place.root(), 0), Err(RootfsError::Spoiled)));
                 assert!(!place.root().exists());
