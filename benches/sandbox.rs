@@ -19,7 +19,7 @@ mod linux {
     fn spec(build_dir: PathBuf) -> Spec {
         Spec {
             build_dir,
-            roots: ["/bin", "/lib", "/lib64", "/usr"].map(PathBuf::from).into(),
+            roots: ["/bin", "/lib", "/lib64", "/usr"].map(|path| (path.into(), path.into())).into(),
             variables: [("PATH".to_owned(), "/usr/bin".to_owned())].into(),
             steps: vec![vec!["true".to_owned()]],
             limits: Limits {
@@ -31,6 +31,7 @@ mod linux {
                 outputs: 1 << 30,
                 log: 1 << 30,
             },
+            stop: Default::default(),
         }
     }
 

@@ -4,14 +4,16 @@
 //! seen to make. There is no other way to either, and neither holds a key, a policy or an expected output.
 
 use crate::digest::{Sha256, Sha256Hasher, TreeDigest, Wanted};
-use crate::environment::{Cache, Counts, Fingerprint, FingerprintError, Host, Lock, LockError, RootRefused};
+use crate::environment::{Cache, Counts, Fingerprint, FingerprintError, View};
+use crate::lock::{Kind, Lock, LockError, Pinned, RootRefused, Roots};
 use crate::path::TreePath;
-use crate::recipe::{self, Epoch, Recipe};
+use crate::recipe::{self, Epoch, Recipe, Wants};
 use crate::sandbox::{self, Ran, SandboxError};
 use crate::scan::ScanError;
 pub use crate::source::Special;
 use crate::source::{self, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment, SourceIds};
+use crate::stop::{Interrupted, Stop};
 use crate::tree::{Tree, TreeError};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -36,6 +38,9 @@ pub enum BuildError {
     /// A lock that is none.
     #[error("lock: {0}")]
     Lock(#[from] LockError),
+    /// A lock of another environment than the recipe's.
+    #[error("the lock is not of what the recipe asks for: {0}")]
+    Unfit(String),
     /// The environment could not be read.
     #[error(transparent)]
     Fingerprint(#[from] FingerprintError),
@@ -71,6 +76,25 @@ pub enum BuildError {
     /// A socket below a root: whoever listens there could be talked to from inside.
     #[error("there is a socket below the roots: /{0}")]
     Socket(TreePath),
+    /// The image was not unpacked before the run: a defect of the caller.
+    #[error("the environment's image is not there")]
+    NoImage,
+    /// Without the sandbox the steps would run in this machine's own file system.
+    #[error("the environment is an image, which a build without the sandbox is not in")]
+    NotInImage,
+    /// What is unpacked is not what the lock says.
+    #[error("the image that is unpacked in {} is not the locked one: sha256:{found}, locked is sha256:{locked}", base.display())]
+    Image {
+        /// Where.
+        base: PathBuf,
+        /// Digest of what is there.
+        found: TreeDigest,
+        /// Digest in the lock.
+        locked: TreeDigest,
+    },
+    /// It was asked to end; nothing of it is left.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The environment changed while the build ran.
     #[error("the environment changed during the build: {}", .0.display())]
     EnvironmentChanged(PathBuf),
@@ -84,7 +108,9 @@ pub struct Plan {
     recipe: Recipe,
     source: Source,
     tree: Tree,
-    host: Host,
+    pinned: Pinned,
+    view: View,
+    furnished: bool,
     order: BuildOrder,
     epoch: u64,
     excluded: Vec<TreePath>,
@@ -104,19 +130,28 @@ pub struct ReleaseFlags {
 }
 
 impl Plan {
-    /// Reads the source for a first build. `target` is what the machine is, where neither flag nor recipe says it.
+    /// Reads the source for a first build. `target` is what the machine is, where neither flag nor recipe says it; `locked` what a lock file
+    /// pins the environment to, for a recipe that [needs one](recipe::Environment::needs_lock).
     pub fn new(
         recipe: Recipe,
         source: Source,
         flags: ReleaseFlags,
         target: crate::statement::Word,
+        locked: Option<Pinned>,
     ) -> Result<Plan, BuildError> {
         let epoch = match recipe.epoch {
             Epoch::Fixed(epoch) => epoch,
             Epoch::Git => source.commit_time().map_err(BuildError::CommitTime)?,
         };
-        let host = Host::new(recipe.default_roots, &recipe.roots)?;
-        let lock = host.lock_text(epoch);
+        let pinned = match (locked, &recipe.environment.wants) {
+            (Some(pinned), _) => pinned,
+            (None, Wants::Host { default_roots, roots }) => {
+                Pinned::host(Roots::new(*default_roots, roots.iter().map(PathBuf::as_path))?)
+            }
+            (None, _) => return Err(BuildError::NoImage),
+        };
+        recipe.environment.fits(&pinned).map_err(BuildError::Unfit)?;
+        let lock = Lock { epoch, pinned };
         let release = Release {
             product: recipe.name.clone(),
             version: recipe.version.clone(),
@@ -125,21 +160,21 @@ impl Plan {
             sequence: flags.sequence.or(recipe.sequence),
             previous: flags.previous.or(recipe.previous),
         };
-        Plan::read(recipe, source, host, epoch, lock, release)
+        let text = lock.to_string();
+        Plan::read(recipe, source, lock, text, release)
     }
 
     /// Reads the source for a signed order: recipe, lock and release identity are the signed ones. The caller compares
     /// [`Plan::order`] with the signed order before anything runs.
     pub fn for_order(recipe: Recipe, source: Source, order: &BuildOrder) -> Result<Plan, BuildError> {
         let lock = Lock::parse(&order.lock)?;
-        Plan::read(recipe, source, lock.host, lock.epoch, order.lock.clone(), order.release.clone())
+        Plan::read(recipe, source, lock, order.lock.clone(), order.release.clone())
     }
 
     fn read(
         recipe: Recipe,
         source: Source,
-        host: Host,
-        epoch: u64,
+        Lock { epoch, pinned }: Lock,
         lock: String,
         release: Release,
     ) -> Result<Plan, BuildError> {
@@ -160,12 +195,33 @@ impl Plan {
             release,
             lock,
         };
-        Ok(Plan { recipe, source, tree, host, order, epoch, excluded: scanned.excluded })
+        let (view, furnished) = (View::host(&pinned.roots), pinned.image.is_none());
+        Ok(Plan { recipe, source, tree, pinned, view, furnished, order, epoch, excluded: scanned.excluded })
+    }
+
+    /// What the environment is pinned to.
+    pub fn pinned(&self) -> &Pinned {
+        &self.pinned
+    }
+
+    /// What the recipe asks for.
+    pub fn environment(&self) -> &recipe::Environment {
+        &self.recipe.environment
+    }
+
+    /// Gives it the image that its lock names, unpacked.
+    pub fn furnish(&mut self, image: View) {
+        self.view = View::host(&self.pinned.roots).and(image);
+        self.furnished = true;
     }
 
     /// Roots that the recipe names and that are not there: the build does without them.
     pub fn absent_roots(&self) -> impl Iterator<Item = &Path> {
-        self.recipe.roots.iter().filter(|root| root.symlink_metadata().is_err()).map(PathBuf::as_path)
+        let roots = match &self.recipe.environment.wants {
+            Wants::Host { roots, .. } => roots.as_slice(),
+            _ => &[],
+        };
+        roots.iter().filter(|root| root.symlink_metadata().is_err()).map(PathBuf::as_path)
     }
 
     /// What is to be built.
@@ -193,9 +249,9 @@ impl Plan {
         &self.excluded
     }
 
-    /// The read-only paths of this machine that the build will see.
-    pub fn roots(&self) -> &[PathBuf] {
-        self.host.roots()
+    /// The paths of this machine that the build will see, read-only.
+    pub fn roots(&self) -> Vec<PathBuf> {
+        self.view.sources()
     }
 
     /// Whether a path counts as output.
@@ -291,7 +347,7 @@ pub enum Stage {
 }
 
 /// Runs a plan once: a fresh directory below `scratch`, the recorded files, the steps, the outputs. `log` gets what the steps print as
-/// it comes, `stage` how far it is.
+/// it comes, `stage` how far it is; `stop` ends it early.
 pub fn run(
     plan: &Plan,
     isolation: Isolation,
@@ -299,18 +355,26 @@ pub fn run(
     scratch: &Path,
     log: &mut dyn FnMut(&[u8]),
     stage: &mut dyn FnMut(Stage),
+    stop: &Stop,
 ) -> Result<Built, BuildError> {
     plan.nothing_stale()?;
+    if !plan.furnished {
+        return Err(BuildError::NoImage);
+    }
+    if isolation == Isolation::None && plan.pinned.image.is_some() {
+        return Err(BuildError::NotInImage);
+    }
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;
     plan.source.materialise(&plan.tree, &dir, epoch)?;
     let spec = sandbox::Spec {
         build_dir: dir.clone(),
-        roots: plan.host.roots().to_vec(),
+        roots: plan.view.mounts().collect(),
         variables: plan.variables(),
         steps: plan.recipe.steps.clone(),
         limits: plan.recipe.limits,
+        stop: stop.clone(),
     };
     let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
     let mut tee = |bytes: &[u8]| {
@@ -319,19 +383,30 @@ pub fn run(
         log(bytes);
     };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    stop.check()?;
     stage(Stage::Environment(0, 0));
     let cache = match reading {
         Reading::Whole => None,
         Reading::Changes(cache) => Some(cache),
     };
-    let mut fingerprint: Fingerprint =
-        plan.host.fingerprint(threads, cache, &mut |files, bytes| stage(Stage::Environment(files, bytes)))?;
+    let mut progress = |files, bytes| {
+        stage(Stage::Environment(files, bytes));
+        stop.check()
+    };
+    let mut fingerprint: Fingerprint = plan.view.fingerprint(threads, cache, &mut progress)?;
+    if let Some(image) = plan.pinned.image.as_ref().filter(|_| plan.pinned.kind != Kind::Host)
+        && image.tree != fingerprint.digest()
+    {
+        let base = plan.view.sources().first().and_then(|path| path.parent()).map(Path::to_owned).unwrap_or_default();
+        return Err(BuildError::Image { base, found: fingerprint.digest(), locked: image.tree });
+    }
     if isolation == Isolation::Sandbox
         // On a read-only mount it can still be connected to, from any network namespace.
         && let Some(socket) = fingerprint.socket()
     {
         return Err(BuildError::Socket(socket.clone()));
     }
+    stop.check()?;
     stage(Stage::Steps);
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
@@ -344,8 +419,9 @@ pub fn run(
     if let Some(changed) = fingerprint.changed()? {
         return Err(BuildError::EnvironmentChanged(changed));
     }
+    stop.check()?;
     stage(Stage::Outputs);
-    let outputs = outputs::outputs(plan, &dir)?;
+    let outputs = outputs::outputs(plan, &dir, stop)?;
     let environment_holds = fingerprint.holds(&outputs::contents(&outputs))?;
     let (environment, environment_read) = (fingerprint.digest(), fingerprint.counts());
     let environment_listing = fingerprint.into_listing();

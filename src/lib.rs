@@ -13,6 +13,7 @@
 pub mod digest;
 pub mod json;
 pub mod path;
+pub mod stop;
 
 pub mod archive;
 pub mod fs;
@@ -27,6 +28,7 @@ pub mod tree;
 pub mod build;
 #[cfg(unix)]
 pub mod environment;
+pub mod fetch;
 pub mod lock;
 #[cfg(unix)]
 pub mod oci;
@@ -35,6 +37,7 @@ pub mod recipe;
 pub mod rootfs;
 #[cfg(unix)]
 pub mod sandbox;
+pub mod store;
 
 pub mod bundle;
 pub mod envelope;

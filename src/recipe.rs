@@ -8,8 +8,11 @@ use crate::path::TreePath;
 use crate::statement::Word;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::time::Duration;
+
+mod environment;
+
+pub use environment::{Environment, Suite, Tool, Wants};
 
 /// Longest recipe, in bytes; it travels in the signed statement.
 pub const MAX_RECIPE: u64 = 256 << 10;
@@ -74,10 +77,8 @@ pub struct Recipe {
     pub env: BTreeMap<String, String>,
     /// Where `SOURCE_DATE_EPOCH` comes from.
     pub epoch: Epoch,
-    /// Whether the default host roots are there.
-    pub default_roots: bool,
-    /// Further read-only host paths.
-    pub roots: Vec<PathBuf>,
+    /// What to build in.
+    pub environment: Environment,
     /// Limits of the build.
     pub limits: Limits,
 }
@@ -141,7 +142,7 @@ struct Typed {
     source: TypedSource,
     build: TypedBuild,
     #[serde(default)]
-    environment: TypedEnvironment,
+    environment: environment::Typed,
     #[serde(default)]
     limits: TypedLimits,
 }
@@ -178,34 +179,6 @@ struct TypedBuild {
 enum TypedEpoch {
     Seconds(u64),
     Word(String),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TypedEnvironment {
-    #[serde(default)]
-    kind: Kind,
-    #[serde(default = "yes")]
-    default_roots: bool,
-    #[serde(default)]
-    roots: Vec<PathBuf>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Default for TypedEnvironment {
-    fn default() -> Self {
-        TypedEnvironment { kind: Kind::Host, default_roots: true, roots: Vec::new() }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    Host,
 }
 
 #[derive(Deserialize, Default)]
@@ -326,7 +299,6 @@ fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
     if source.strip > 8 {
         return Err(wrong("source.strip is more than 8"));
     }
-    let Kind::Host = environment.kind;
     let epoch = match build.source_date_epoch {
         None => Epoch::Fixed(DEFAULT_EPOCH),
         Some(TypedEpoch::Seconds(seconds)) if seconds <= i64::MAX as u64 => Epoch::Fixed(seconds),
@@ -348,8 +320,7 @@ fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
         outputs: globs("build.outputs", build.outputs)?,
         env: build.env,
         epoch,
-        default_roots: environment.default_roots,
-        roots: environment.roots,
+        environment: environment.check()?,
         limits: Limits {
             time: Duration::from_secs(within(limits.time.unwrap_or(14_400), most::TIME, "limits.time")?),
             memory: size(limits.memory)?,
@@ -395,7 +366,7 @@ kind = "host"
         assert_eq!(recipe.steps, [["make", "all"]]);
         assert_eq!(recipe.epoch, Epoch::Fixed(1_700_000_000));
         assert_eq!(recipe.env["CFLAGS"], "-O2");
-        assert!(recipe.default_roots && recipe.roots.is_empty());
+        assert_eq!(recipe.environment.wants, Wants::Host { default_roots: true, roots: vec![] });
         assert!(recipe.excludes(&TreePath::from_bytes(b".git/config").unwrap()));
         assert!(!recipe.excludes(&TreePath::from_bytes(b"a/.git").unwrap()));
         assert!(recipe.is_output(&TreePath::from_bytes(b"out/a/b").unwrap()));

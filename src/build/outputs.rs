@@ -5,6 +5,7 @@ use crate::digest::{Sha256, Wanted};
 use crate::fs::Why;
 use crate::path::TreePath;
 use crate::scan::{self, Most, ScanError};
+use crate::stop::Stop;
 use crate::tree::{Node, Tree, TreeKind};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -17,18 +18,21 @@ const COLLECTED: usize = 1000;
 const SHOWN: usize = 8;
 
 /// The outputs that stand in a directory, as the recipe names them. What is no output is not read.
-pub fn outputs(plan: &Plan, dir: &Path) -> Result<Tree, BuildError> {
+pub fn outputs(plan: &Plan, dir: &Path, stop: &Stop) -> Result<Tree, BuildError> {
     let recipe = &plan.recipe;
     let wanted = |path: &TreePath, is_dir: bool| {
         recipe.is_output(path) || is_dir && recipe.outputs.iter().any(|glob| glob.reaches_below(path))
     };
     let mut options = scan::Options::new(TreeKind::Output);
     options.wanted = Wanted::SUBJECT;
-    let leave_out = |path: &TreePath, is_dir: bool| !wanted(path, is_dir);
+    // Nothing more is wanted of a run that ends.
+    let leave_out = |path: &TreePath, is_dir: bool| stop.check().is_err() || !wanted(path, is_dir);
     options.exclude = Some(&leave_out);
     options.note_excluded = false;
     options.most = Most { entries: MAX_OUTPUTS, bytes: recipe.limits.outputs };
-    let entries = scan::tree(dir, &options).map_err(unreadable)?.tree.into_entries();
+    let scanned = scan::tree(dir, &options);
+    stop.check()?;
+    let entries = scanned.map_err(unreadable)?.tree.into_entries();
     // Directories that could have held an output and did not are no outputs.
     let mut kept: HashMap<TreePath, bool> = HashMap::new();
     for entry in entries.iter().filter(|entry| recipe.is_output(&entry.path)) {

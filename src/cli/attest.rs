@@ -3,6 +3,7 @@
 use super::buildlog::BuildLog;
 use super::checkout;
 use super::copies::{copies_json, note_copies};
+use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
@@ -10,15 +11,17 @@ use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
 use super::stages::Progress;
 use super::verify::ReleaseDocument;
-use super::{host, places, ui};
+use super::{host, places, signals, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
 use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
+use crate::lock::{self, MAX_LOCK_FILE};
 use crate::recipe::{self, Recipe};
 use crate::source::Source;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
+use crate::stop::Stop;
 use crate::tree::Tree;
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -56,6 +59,8 @@ pub struct What {
     /// Keep the build's log there
     #[arg(long, value_name = "F")]
     pub(super) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) depot: DepotFlags,
     #[command(flatten)]
     pub(super) flags: BuildFlags,
 }
@@ -102,6 +107,20 @@ pub struct Args {
     force: bool,
 }
 
+impl What {
+    /// Gives the plan the image of its lock. What it is made of may be beside the recipe.
+    pub(super) fn furnish(&self, plan: &mut Plan, source: &Path, stop: &Stop) -> Result<(), Failure> {
+        let beside = self.recipe.as_deref().map_or(source, |file| file.parent().unwrap_or(file));
+        let depot = || {
+            places::not_in_source("store", &self.depot.place()?, source)?;
+            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+            let local = places::absolute(beside)?;
+            self.depot.depot(local.is_dir().then_some(local.as_path()))
+        };
+        depot::furnish(plan, depot, !self.flags.quiet, stop).map(drop)
+    }
+}
+
 fn previous(text: &str) -> Result<PayloadDigest, String> {
     recipe::parse_previous(text).map_err(|err| err.to_string())
 }
@@ -121,7 +140,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         free(&environment, args.force)?;
     }
     let key = passphrase::load_key(&args.key, &args.passphrase)?;
-    let (plan, source) = plan(what)?;
+    let (mut plan, source) = plan(what)?;
     checkout::refuse_dirty(&plan, args.allow_dirty)?;
     let places = [
         ("key", Some(&args.key)),
@@ -137,9 +156,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(dir) = &args.outputs {
         return not_observed(args, &plan, dir, builder, &key);
     }
+    let stop = signals::watch()?;
+    what.furnish(&mut plan, &source, &stop)?;
     // Under a name of its own: the next attempt does not find it in its way.
-    let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"))?;
+    let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"), &stop)?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };
+    stop.check()?;
     let provenance = provenance(&plan, &built, builder);
     let lines = sign(&plan, &built, &provenance, &times, &key);
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
@@ -152,6 +174,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&environment, listing.as_bytes(), 0o644, existing)?;
     made.files.push(&environment);
+    // The last look: what comes later finds the bundle whole.
+    stop.check()?;
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
     made.keep();
     let copies = build::copies(&built, &plan);
@@ -176,7 +200,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 fn not_observed(args: &Args, plan: &Plan, dir: &Path, builder: String, key: &SigningKey) -> Result<Exit, Failure> {
     plan.nothing_stale()?;
     // What was built elsewhere is no build of ours that could fail.
-    let outputs = build::outputs(plan, dir).map_err(|err| match err {
+    let outputs = build::outputs(plan, dir, &Stop::default()).map_err(|err| match err {
         BuildError::OutputScan(err) => Failure::from(err),
         err => Failure::from(err),
     })?;
@@ -243,17 +267,21 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
     // Before the recipe, which is looked for in it.
     std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
-    let (recipe, source) = match (&what.recipe, &what.revision) {
-        (None, Some(revision)) => checkout::recipe_and_source(&path, revision)?,
+    let (recipe, source, lock) = match (&what.recipe, &what.revision) {
+        (None, Some(revision)) => {
+            let (recipe, source) = checkout::recipe_and_source(&path, revision)?;
+            (recipe, source, None)
+        }
         (None, None) if path.is_file() => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
                 .hint("name it with --recipe F; in a directory it would be countersign.toml"));
         }
         (recipe, revision) => {
             checkout::needs_revision(&path, revision.as_deref())?;
-            let recipe = read_recipe(&recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME)))?;
+            let file = recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME));
+            let recipe = read_recipe(&file)?;
             let source = open_source(&path, revision.as_deref(), recipe.strip)?;
-            (recipe, source)
+            (recipe, source, Some(file.with_file_name(lock::FILE_NAME)))
         }
     };
     let flags = ReleaseFlags {
@@ -262,7 +290,14 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         sequence: what.sequence,
         previous: what.previous,
     };
-    let plan = Plan::new(recipe, source, flags, host::target()?)?;
+    let locked = match &lock {
+        Some(file) => depot::locked(&recipe, &file.display().to_string(), || match fs::read(file, MAX_LOCK_FILE) {
+            Err(err) if err.is_not_found() => Ok(None),
+            bytes => Ok(Some(bytes?)),
+        }),
+        None => depot::locked(&recipe, &format!("{} in the commit", lock::FILE_NAME), || checkout::lock(&source)),
+    }?;
+    let plan = Plan::new(recipe, source, flags, host::target()?, locked)?;
     if !plan.excluded().is_empty() {
         let names: Vec<String> = plan.excluded().iter().take(5).map(|path| ui::escape(&path.escaped())).collect();
         let more = plan.excluded().len().saturating_sub(5);
@@ -283,7 +318,7 @@ pub fn open_source(path: &Path, revision: Option<&str>, strip: u8) -> Result<Sou
     Ok(Source::open(path, strip)?)
 }
 
-fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
+pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     let bytes = fs::read(path, recipe::MAX_RECIPE).map_err(|err| match err.is_not_found() {
         true => Failure::usage(format!("there is no recipe {}", path.display()))
             .hint("`countersign init` writes one for the project found there; --recipe F names one elsewhere"),
@@ -310,10 +345,11 @@ pub(super) fn once(
     source: &Path,
     log: &Path,
     failed: &Path,
+    stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
     note_absent_roots(plan);
-    let scratch = places::scratch(what.flags.scratch.as_deref(), source, plan.roots())?;
-    run_logged(plan, what.sandbox.isolation(), reading, &scratch, log, failed, !what.flags.quiet)
+    let scratch = places::scratch(what.flags.scratch.as_deref(), source, &plan.roots())?;
+    run_logged(plan, what.sandbox.isolation(), reading, &scratch, (log, failed), !what.flags.quiet, stop)
 }
 
 /// A defect: what is kept for good is of a run that read everything, and such a run has its listing.
@@ -326,37 +362,38 @@ pub fn run_once(
     plan: &Plan,
     isolation: Isolation,
     scratch: &Path,
-    log_path: &Path,
+    log: &Path,
     live: bool,
+    stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
-    run_logged(plan, isolation, Reading::Whole, scratch, log_path, log_path, live)
+    run_logged(plan, isolation, Reading::Whole, scratch, (log, log), live, stop)
 }
 
-/// The log of a run that failed is kept at `failed`.
+/// The log of a run that failed is kept at `failed`, that of one that was interrupted nowhere.
 fn run_logged(
     plan: &Plan,
     isolation: Isolation,
     reading: Reading<'_>,
     scratch: &Path,
-    log_path: &Path,
-    failed: &Path,
+    (log, failed): (&Path, &Path),
     live: bool,
+    stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
     // The sandbox stands in another directory than we do.
     let scratch = places::absolute(scratch)?;
-    let mut log = BuildLog::create(log_path, live)?;
+    let mut log = BuildLog::create(log, live)?;
     let started = host::now()?;
     let mut progress = Progress::new(live);
-    let mut stage = |stage| progress.stage(stage, plan.roots());
-    match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage) {
+    let mut stage = |stage| progress.stage(stage, &plan.roots());
+    match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage, stop) {
         Ok(built) => {
             log.finish()?;
             Ok((built, Times { started, finished: host::now()? }))
         }
         Err(err) => {
             let failure = Failure::from(err);
-            if failure.exit != Exit::BuildFailed && log.is_empty() {
-                // There was no build; a log would say that there was one.
+            if stop.check().is_err() || failure.exit != Exit::BuildFailed && log.is_empty() {
+                // There was no build, or nobody wants to know of it; a log would say that there was one.
                 return Err(failure);
             }
             drop(progress);
@@ -462,5 +499,5 @@ pub(super) fn document(
 pub(super) fn check_place(name: &str, path: Option<&PathBuf>, source: &Path, plan: &Plan) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     places::not_in_source(name, path, source)?;
-    places::not_in_roots(name, path, plan.roots())
+    places::not_in_roots(name, path, &plan.roots())
 }

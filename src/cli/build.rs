@@ -6,7 +6,7 @@ use super::attest::{
 use super::cache::{self, Kept};
 use super::exit::{Exit, Failure};
 use super::places::Made;
-use super::{checkout, ui};
+use super::{checkout, signals, ui};
 use crate::build::{self, Reading};
 use crate::fs::{self, Existing};
 use crate::{statement, unsigned};
@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let what = &args.what;
     absent(&args.out)?;
     let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
-    let (plan, source) = plan(what)?;
+    let (mut plan, source) = plan(what)?;
     checkout::note_dirty(&plan)?;
     for (name, path) in
         [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
@@ -58,16 +58,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
         }
     }
+    let stop = signals::watch()?;
+    what.furnish(&mut plan, &source, &stop)?;
     // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
     let mut kept = match args.no_cache || args.statement.is_some() {
         true => None,
-        false => Kept::open(&source, plan.roots()),
+        false => Kept::open(&source, &plan.roots()),
     };
     let reading = kept.as_mut().map_or(Reading::Whole, |kept| Reading::Changes(&mut kept.cache));
-    let built = once(&plan, what, reading, &source, &log, &log);
+    let built = once(&plan, what, reading, &source, &log, &log, &stop);
     // What was read was read, whatever came of the build.
     kept.into_iter().for_each(Kept::keep);
     let (built, times) = built?;
+    stop.check()?;
     let provenance = provenance(&plan, &built, args.builder_id.clone());
     export(&built, &args.out)?;
     let made = Made { files: Vec::new(), dirs: vec![&args.out] };

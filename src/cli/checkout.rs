@@ -48,6 +48,14 @@ pub fn recipe_and_source(path: &Path, revision: &str) -> Result<(Recipe, Source)
     Ok((recipe, source))
 }
 
+/// The lock file of a commit.
+pub fn lock(source: &Source) -> Result<Option<Vec<u8>>, Failure> {
+    match (source.as_commit(), TreePath::from_bytes(crate::lock::FILE_NAME.as_bytes())) {
+        (Some(commit), Ok(name)) => Ok(commit.file(&name)?),
+        _ => Ok(None),
+    }
+}
+
 /// How the source is not what is committed there; `None` where it is no checkout and in none, or equal. A comparison with the commit itself, so that
 /// neither ignored files, an index that was told to look away, nor filters can hide anything.
 fn dirty(plan: &Plan) -> Result<Option<Dirty>, Failure> {

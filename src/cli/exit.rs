@@ -29,6 +29,12 @@ pub enum Exit {
     SourceDiffers = 9,
     /// A defect of this program.
     Internal = 70,
+    /// Ended by SIGHUP, with nothing left behind; so are the next two.
+    HungUp = 129,
+    /// Ended by SIGINT.
+    Interrupted = 130,
+    /// Ended by SIGTERM.
+    Terminated = 143,
 }
 
 /// Runs the program. A panic is a defect of it, which the shell is told as one and never as a yes; its message stands on standard error by then.

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod build;
+#[cfg(unix)]
+mod environment;
 
 use super::exit::{Exit, Failure};
 use crate::archive::ArchiveError;

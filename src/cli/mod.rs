@@ -42,13 +42,19 @@ mod checkout;
 #[cfg(unix)]
 mod copies;
 #[cfg(unix)]
+mod depot;
+#[cfg(unix)]
 mod flags;
 #[cfg(unix)]
 mod host;
 #[cfg(unix)]
 pub mod init;
 #[cfg(unix)]
+pub mod lock;
+#[cfg(unix)]
 pub mod rebuild;
+#[cfg(unix)]
+mod signals;
 #[cfg(unix)]
 mod stages;
 
@@ -61,7 +67,8 @@ use exit::{Exit, Failure};
     name = "countersign",
     version,
     after_help = "Exit codes: 0 yes, 1 the bytes differ, 2 usage, 3 refused by the policy, 4 evidence broken, 5 not deterministic, \
-6 the build failed, 7 could not tell, 8 pending, 9 the source is not the signed one, 70 internal error.
+6 the build failed, 7 could not tell, 8 pending, 9 the source is not the signed one, 70 internal error, \
+129, 130, 143 ended by a signal.
 
 The main job, by three people:
   # the vendor, in the project
@@ -83,6 +90,9 @@ enum Command {
     #[cfg(unix)]
     Init(init::Args),
     Digest(digest::Args),
+    /// Pin the environment of a recipe: each part by its digest
+    #[cfg(unix)]
+    Lock(lock::Args),
     Key(key::Args),
     /// Build in the sandbox, without signing
     #[cfg(unix)]
@@ -130,6 +140,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         #[cfg(unix)]
         Command::Init(args) => init::run(&args),
         Command::Digest(args) => digest::run(&args),
+        #[cfg(unix)]
+        Command::Lock(args) => lock::run(&args),
         Command::Key(args) => key::run(args),
         #[cfg(unix)]
         Command::Build(args) => build::run(&args),

@@ -91,6 +91,34 @@ pub fn is_below(root: &Path, these: &[&Path]) -> Result<bool, Failure> {
     Ok(false)
 }
 
+/// A directory of this run's that goes with the value.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Below `above`. The id that builds run as may pass it.
+    pub fn new(above: &Path, prefix: &str) -> Result<Scratch, Failure> {
+        let name = fs::random_name().map_err(|err| Failure::new(Exit::Internal, err))?;
+        let path = absolute(above)?.join(format!("{prefix}-{name}"));
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+        builder.create(&path).map_err(|err| FsError::io("create", &path, err))?;
+        Ok(Scratch(path))
+    }
+
+    /// Where.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed stays; there is nobody left to tell.
+        let _ = source::remove_tree(&self.0);
+    }
+}
+
 /// What a command wrote, removed again when it fails after that. What was there before it began is none of it.
 pub struct Made<'a> {
     /// Files.

@@ -3,16 +3,18 @@
 //! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`] alone; their digests are
 //! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
 
+mod materials;
 mod published;
 mod report;
 
 use super::attest::{self, Times};
 use super::copies::note_copies;
+use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
-use super::{host, places, ui};
+use super::{host, places, signals, ui};
 use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
 use crate::compare;
@@ -27,6 +29,7 @@ use crate::statement::{
     Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
     VerdictKind,
 };
+use crate::stop::Stop;
 use crate::tree::{Line, Listing};
 use clap::Args as ClapArgs;
 use published::published;
@@ -108,6 +111,11 @@ pub struct Args {
     /// Why the earlier verdict is replaced
     #[arg(long, value_name = "TEXT", requires = "supersedes")]
     reason: Option<String>,
+    /// What the environment is made of, as `countersign snapshot` collects it; nothing else is used for it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["store", "mirror"])]
+    materials: Option<PathBuf>,
+    #[command(flatten)]
+    depot: DepotFlags,
     #[command(flatten)]
     flags: BuildFlags,
 }
@@ -144,14 +152,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let bytes = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
     let chosen = reference::choose(&bytes, &args.bundle, args.manifest, args.policy.as_deref())?;
-    let plan = plan(args, &chosen)?;
+    let mut plan = plan(args, &chosen)?;
     let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, plan.roots())?;
+    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, &plan.roots())?;
+    let stop = signals::watch()?;
+    let unpacked = materials::unpacked(args, &scratch)?;
+    let depot = || materials::depot(args, unpacked.as_ref());
+    depot::furnish(&mut plan, depot, !args.flags.quiet, &stop)?;
     let mut place = Place::new(args, &scratch)?;
-    let (built, failure) = build(args, &plan, &scratch, &place);
+    let (built, failure) = build(args, &plan, &scratch, &place, &stop);
+    stop.check()?;
     let failure = match failure {
         Some(Stopped { failure, begun }) if built.is_empty() || failure.exit != Exit::BuildFailed => {
             return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
@@ -178,6 +191,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     note_copies(&copies);
     let published = published(args, &chosen, &built[0].0, &place.dir)?;
     let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
+    // The last look: what comes later finds the statements whole.
+    stop.check()?;
     let verdicts = verdicts(&outcome, &own, key.as_ref())?;
     let lines: Vec<Vec<u8>> = own.lines.iter().chain(verdicts.iter().map(|(_, line)| line)).cloned().collect();
     keep(args, &place, &lines)?;
@@ -208,7 +223,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
     let default_roots = DEFAULT_ROOTS.map(Path::new);
-    for root in plan.roots() {
+    for root in &plan.roots() {
         if !places::is_below(root, &default_roots)? && !args.allow_root.iter().any(|allowed| allowed == root) {
             let root = root.display();
             return Err(Failure::new(Exit::CouldNotTell, format!("the recipe asks for {root} of this machine"))
@@ -224,8 +239,8 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     for (name, path) in places {
         if let Some(path) = path {
             places::not_in_source(name, path, &args.source)?;
-            places::not_in_roots(name, path, plan.roots())?;
-            places::not_around_roots(name, path, plan.roots())?;
+            places::not_in_roots(name, path, &plan.roots())?;
+            places::not_around_roots(name, path, &plan.roots())?;
         }
     }
     attest::note_absent_roots(&plan);
@@ -341,12 +356,18 @@ struct Stopped {
 
 /// The runs that were finished, each with its outputs, listing and log in the place; and the first failure, after which no further run
 /// begins.
-fn build(args: &Args, plan: &Plan, scratch: &Path, place: &Place) -> (Vec<(Built, Times)>, Option<Stopped>) {
+fn build(
+    args: &Args,
+    plan: &Plan,
+    scratch: &Path,
+    place: &Place,
+    stop: &Stop,
+) -> (Vec<(Built, Times)>, Option<Stopped>) {
     let one = |number: u32| {
         let log = place.dir.join(format!("run-{number}.log"));
         // Several at a time would be shown mixed up.
         let live = !args.flags.quiet && args.jobs.get() == 1;
-        let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live)?;
+        let run = attest::run_once(plan, args.sandbox.isolation(), scratch, &log, live, stop)?;
         run.0.export(&place.dir.join(format!("run-{number}")), Special::Strip)?;
         let environment = run.0.environment_listing.as_deref().ok_or_else(attest::not_whole)?;
         place.write(&format!("run-{number}.environment"), environment.as_bytes())?;

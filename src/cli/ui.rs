@@ -5,6 +5,7 @@
 //! - Colour only on a terminal, never with `NO_COLOR` or `TERM=dumb`.
 //! - Text that came from outside is escaped: control characters and those that reorder text are shown as `\u{..}`.
 //! - What moves (progress) is shown on a terminal only, never with `TERM=dumb` or `--quiet`, and is gone at the end.
+//! - A signal that ends a command is one line, `interrupted`.
 //! - A closed pipe ends the program quietly, with 141.
 
 use super::exit::{Exit, Failure};
@@ -80,6 +81,10 @@ pub fn note_folding(pairs: &[(TreePath, TreePath)]) {
 
 /// Prints a failure.
 pub fn fail(failure: &Failure) {
+    if matches!(failure.exit, Exit::HungUp | Exit::Interrupted | Exit::Terminated) {
+        // Who asked for it needs no advice.
+        return say(&failure.fact);
+    }
     let red = if colour() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
     say(&format!("{}error:{} {}", red.0, red.1, escape(&failure.fact)));
     for hint in &failure.hints {

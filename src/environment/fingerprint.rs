@@ -1,13 +1,14 @@
 //! The environment as it was found: every file below the roots, read as the build's id, in a process of that id. Root could read
 //! more than the build can, and would find another environment than an ordinary user on the same host.
 
-use super::Host;
+use super::View;
 use super::cache::{MAX_CACHE, Memory, Moment};
 use crate::digest::{self, Sha256, TreeDigest};
 use crate::json;
 use crate::path::TreePath;
 use crate::sandbox::{Helper, Reader, SandboxError};
-use crate::scan::{self, Known, Options};
+use crate::scan::{self, Known, Options, ScanError, Scanned};
+use crate::stop::Interrupted;
 use crate::tree::{Listing, Node, SOCKET, TYPE_BITS, Tree, TreeKind};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::Entry;
@@ -40,6 +41,9 @@ pub enum FingerprintError {
     /// It said something that it should not.
     #[error("the process that reads the environment ended, or gave no proper answer")]
     Answer,
+    /// It was asked to end.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// What it could not read.
     #[error("cannot read the environment: {0}")]
     Scan(String),
@@ -80,7 +84,8 @@ pub struct Cache {
 
 #[derive(Serialize, Deserialize)]
 struct Question {
-    roots: Vec<OsString>,
+    /// Of each directory the paths below it, escaped.
+    layers: Vec<(OsString, Vec<String>)>,
     threads: NonZeroUsize,
     cache: Option<CacheFollows>,
 }
@@ -128,28 +133,36 @@ enum Ask {
     Changed,
 }
 
-impl Host {
-    /// Reads all that is below the roots with so many threads; with a cache, only what that does not know. `progress` is told files and bytes
-    /// now and then.
+impl View {
+    /// Reads all that is in it with so many threads; with a cache, only what that does not know. `progress` is told files and bytes
+    /// now and then, and may end it.
     pub fn fingerprint(
         &self,
         threads: NonZeroUsize,
         mut cache: Option<&mut Cache>,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &mut dyn FnMut(u64, u64) -> Result<(), Interrupted>,
     ) -> Result<Fingerprint, FingerprintError> {
         let mut helper = Helper::environment()?;
-        let roots = self.roots().iter().map(|root| root.clone().into()).collect();
+        let layers = self
+            .layers()
+            .iter()
+            .map(|layer| (layer.base.clone().into(), layer.paths.iter().map(TreePath::escaped).collect()));
+        let layers: Vec<_> = layers.collect();
+        if layers.len() > 1 {
+            // One cache is of one walk.
+            cache = None;
+        }
         let follows = cache.as_deref().and_then(Cache::follows);
         if follows.is_none() {
             cache = None;
         }
-        say(&mut helper.to, &Question { roots, threads, cache: follows }).map_err(FingerprintError::Pipe)?;
+        say(&mut helper.to, &Question { layers, threads, cache: follows }).map_err(FingerprintError::Pipe)?;
         if let Some(cache) = &cache {
             helper.to.write_all(&cache.given).map_err(FingerprintError::Pipe)?;
         }
         let reading = loop {
             match hear(&mut helper.from)? {
-                Answer::Progress(files, bytes) => progress(files, bytes),
+                Answer::Progress(files, bytes) => progress(files, bytes)?,
                 Answer::Read(reading) => break reading,
                 Answer::Failed(why) => return Err(FingerprintError::Scan(why)),
                 _ => return Err(FingerprintError::Answer),
@@ -305,19 +318,24 @@ fn hear(from: &mut impl BufRead) -> Result<Answer, FingerprintError> {
     json::parse(&line, LINE).map_err(|_| FingerprintError::Answer)
 }
 
-/// The helper's side: a line with the roots, answered by the listing; then each further line by whether it still holds.
+/// The helper's side: a line with the layers, answered by the listing; then each further line by whether it still holds.
 pub fn serve(from: &mut impl BufRead, to: &mut (impl Write + Send)) -> io::Result<()> {
     let mut line = Vec::new();
     from.take(LINE as u64).read_until(b'\n', &mut line)?;
     let question: Question = json::parse(&line, LINE).map_err(io::Error::other)?;
+    let mut layers = Vec::new();
+    for (base, paths) in &question.layers {
+        let paths: Result<Vec<_>, _> = paths.iter().map(|path| TreePath::from_escaped(path)).collect();
+        layers.push((PathBuf::from(base), paths.map_err(io::Error::other)?));
+    }
     let memory = match question.cache {
         Some(CacheFollows { length, now }) => {
             let given = exactly(from, length).map_err(io::Error::other)?;
-            Some(Memory::new(given, &question.roots, &Reader::own()?, now))
+            let roots = layers.iter().flat_map(|(base, paths)| paths.iter().map(|path| base.join(path.to_os()).into()));
+            Some(Memory::new(given, &roots.collect::<Vec<_>>(), &Reader::own()?, now))
         }
         None => None,
     };
-    let roots: Vec<PathBuf> = question.roots.into_iter().map(PathBuf::from).collect();
     let told = Mutex::new((Instant::now(), &mut *to));
     let progress = |files, bytes| {
         if let Ok(mut told) = told.lock()
@@ -327,16 +345,18 @@ pub fn serve(from: &mut impl BufRead, to: &mut (impl Write + Send)) -> io::Resul
             let _ = say(&mut told.1, &Answer::Progress(files, bytes));
         }
     };
-    let scanned = scan::environment(
-        &roots,
-        &Options { threads: question.threads, progress: Some(&progress), ..Options::new(TreeKind::Environment) },
-        memory.as_ref().map(|(memory, _)| memory as &dyn Known),
-    );
-    let scanned = match scanned {
-        Ok(scanned) => scanned,
+    let options =
+        Options { threads: question.threads, progress: Some(&progress), ..Options::new(TreeKind::Environment) };
+    let known = memory.as_ref().map(|(memory, _)| memory as &dyn Known);
+    let scanned: Result<Vec<Scanned>, ScanError> =
+        layers.iter().map(|(base, paths)| scan::environment(base, paths, &options, known)).collect();
+    let merged = scanned.and_then(|mut scanned| Ok((tree_of_all(&mut scanned)?, scanned)));
+    let (tree, scanned) = match merged {
+        Ok(read) => read,
         Err(err) => return say(to, &Answer::Failed(err.to_string())),
     };
-    read(memory, &scanned.tree, to)?;
+    let tree = tree.as_ref().or(scanned.first().map(|only| &only.tree)).ok_or(io::ErrorKind::InvalidInput)?;
+    read(memory, tree, to)?;
     loop {
         line.clear();
         if from.take(LINE as u64).read_until(b'\n', &mut line)? == 0 {
@@ -344,14 +364,14 @@ pub fn serve(from: &mut impl BufRead, to: &mut (impl Write + Send)) -> io::Resul
         }
         let answer = match json::parse(&line, LINE).map_err(io::Error::other)? {
             Ask::Listing => {
-                let listing = scanned.tree.listing();
+                let listing = tree.listing();
                 say(to, &Answer::Listing(listing.len() as u64))?;
                 to.write_all(listing.as_bytes())?;
                 to.flush()?;
                 continue;
             }
-            Ask::Holds(wanted) => Answer::Holds(holds(&scanned.tree, &wanted)),
-            Ask::Changed => match scanned.changed() {
+            Ask::Holds(wanted) => Answer::Holds(holds(tree, &wanted)),
+            Ask::Changed => match first_changed(&scanned) {
                 Ok(None) => Answer::Unchanged,
                 Ok(Some(path)) => Answer::Changed(path.into()),
                 Err(err) => Answer::Failed(err.to_string()),
@@ -359,6 +379,24 @@ pub fn serve(from: &mut impl BufRead, to: &mut (impl Write + Send)) -> io::Resul
         };
         say(to, &answer)?;
     }
+}
+
+/// Of several layers, one tree; `None` of one, which is its own. Where two have one path, the environment is no tree.
+fn tree_of_all(scanned: &mut [Scanned]) -> Result<Option<Tree>, ScanError> {
+    if scanned.len() < 2 {
+        return Ok(None);
+    }
+    let entries = scanned.iter().flat_map(|one| one.tree.entries().iter().cloned());
+    Ok(Some(Tree::new(TreeKind::Environment, entries.collect())?))
+}
+
+fn first_changed(scanned: &[Scanned]) -> Result<Option<PathBuf>, ScanError> {
+    for one in scanned {
+        if let Some(path) = one.changed()? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Tells what was read, and what to remember of it.

@@ -1,11 +1,17 @@
 //! What a build runs in, and its fingerprint.
 
 mod cache;
+mod depot;
 mod fingerprint;
-mod host;
+mod image;
+mod pin;
 mod shape;
+mod view;
 
-pub use crate::lock::{DEFAULT_ROOTS, LockError, RootRefused};
+pub use crate::lock::DEFAULT_ROOTS;
 pub use cache::MAX_CACHE;
+pub use depot::{Depot, DepotError, MOST, are_materials};
 pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
-pub use host::{Host, Lock};
+pub use image::{Doing, ImageError, Unpacking, furnish, tree_of};
+pub use pin::{PinError, Pinning};
+pub use view::View;

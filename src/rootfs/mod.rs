@@ -21,6 +21,7 @@
 //! all times are one. So root and anybody else make the same directory. Nothing is synced: a directory is used only after its digest was made
 //! again from what is there.
 
+pub mod below;
 mod model;
 mod spool;
 pub mod tar;

@@ -59,23 +59,28 @@ fn one(builder: &mut Builder, member: RootMember<'_>, whiteouts: Whiteouts) -> R
     if member.attributes {
         builder.left_out.attributes += 1;
     }
-    match member.kind {
-        RootKind::Dir => builder.dir(member.name),
+    put(builder, member.name, member.kind)
+}
+
+/// One member, under this name.
+pub(super) fn put(builder: &mut Builder, name: &[u8], kind: RootKind<'_>) -> Result<(), RootfsError> {
+    match kind {
+        RootKind::Dir => builder.dir(name),
         RootKind::File { perm, data, .. } => {
             if perm & 0o6000 != 0 {
                 builder.left_out.set_ids += 1;
             }
-            builder.file(member.name, perm & 0o111 != 0, data)
+            builder.file(name, perm & 0o111 != 0, data)
         }
-        RootKind::Link { target } => builder.symlink(member.name, &target),
-        RootKind::Hard { target } => builder.hardlink(member.name, &target),
+        RootKind::Link { target } => builder.symlink(name, &target),
+        RootKind::Hard { target } => builder.hardlink(name, &target),
         RootKind::Device => {
             builder.left_out.devices += 1;
-            builder.nothing(member.name)
+            builder.nothing(name)
         }
         RootKind::Fifo => {
             builder.left_out.fifos += 1;
-            builder.nothing(member.name)
+            builder.nothing(name)
         }
     }
 }

@@ -49,6 +49,7 @@ pub use plain::run_plain;
 pub use reexec::{BuildId, Helper, Reader, build_id, enter_if_asked, own_build_dir};
 
 pub use crate::recipe::Limits;
+use crate::stop::{Interrupted, Stop};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,14 +60,16 @@ use std::time::Duration;
 pub struct Spec {
     /// Host directory that is `/build` inside; the build's id must own it and be able to reach it.
     pub build_dir: PathBuf,
-    /// Absolute host paths, read-only at the same path inside; what is not there is left out.
-    pub roots: Vec<PathBuf>,
+    /// Absolute host paths, each read-only at the absolute path beside it inside; what is not there is left out.
+    pub roots: Vec<(PathBuf, PathBuf)>,
     /// The environment of each step: these variables and no others.
     pub variables: BTreeMap<String, String>,
     /// Argument vectors; the first element is looked up in `PATH` of the variables, inside the sandbox.
     pub steps: Vec<Vec<String>>,
     /// Limits.
     pub limits: Limits,
+    /// Ends the run early; everything is killed then.
+    pub stop: Stop,
 }
 
 /// A run whose steps all ended with 0.
@@ -180,6 +183,9 @@ pub enum SandboxError {
         /// The limit.
         most: u64,
     },
+    /// It was asked to end; everything was killed.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The caller's side failed.
     #[error("cannot {what}: {why}")]
     Io {

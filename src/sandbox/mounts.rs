@@ -46,9 +46,8 @@ pub(super) fn build(order: &Order) -> Result<(), Report> {
     mount(NOTHING, "/", NOTHING, private, NOTHING).map_err(Report::refused("make the mounts private"))?;
     tmpfs("", "mode=0755")?;
     skeleton()?;
-    let roots: Vec<&Path> = order.roots.iter().map(Path::new).collect();
-    for root in &roots {
-        bind_root(root)?;
+    for (from, at) in &order.roots {
+        bind_root(Path::new(from), Path::new(at))?;
     }
     let build_dir = Path::new(&order.build_dir);
     bind(build_dir, &inside(Path::new("/build")))?;
@@ -122,15 +121,18 @@ fn root_refused(path: &Path, err: io::Error) -> Report {
     Report::Root { path: path.into(), why: err.to_string() }
 }
 
-/// Puts a root at its path: a link as a link, a file or directory bound.
-fn bind_root(root: &Path) -> Result<(), Report> {
+/// Puts a root at its place: a link as a link, a file or directory bound.
+fn bind_root(root: &Path, place: &Path) -> Result<(), Report> {
     let refuse = |why: &str| Report::Root { path: root.into(), why: why.to_owned() };
     let fail = |err| root_refused(root, err);
-    let dots = root.components().any(|part| matches!(part, std::path::Component::ParentDir));
-    if !root.is_absolute() || dots || root.parent().is_none() {
+    let plain = |path: &Path| {
+        let dots = path.components().any(|part| matches!(part, std::path::Component::ParentDir));
+        path.is_absolute() && !dots && path.parent().is_some()
+    };
+    if !plain(root) || !plain(place) {
         return Err(refuse("it is not an absolute path without `..`"));
     }
-    let own = |reserved: &str| root.starts_with(reserved) || Path::new(reserved).starts_with(root);
+    let own = |reserved: &str| place.starts_with(reserved) || Path::new(reserved).starts_with(place);
     if super::RESERVED.into_iter().any(own) {
         return Err(refuse("the sandbox has its own there"));
     }
@@ -138,7 +140,7 @@ fn bind_root(root: &Path) -> Result<(), Report> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
         meta => meta.map_err(fail)?,
     };
-    let at = inside(root);
+    let at = inside(place);
     let ours = fs::metadata(NEW).map_err(fail)?.dev();
     let mut above: Vec<&Path> = at.ancestors().skip(1).take_while(|dir| *dir != Path::new(NEW)).collect();
     above.reverse();

@@ -25,7 +25,8 @@ pub(super) struct Order {
     /// What `/proc` calls the outer helper, once it has the namespaces.
     pub namespaces_of: Option<u32>,
     pub build_dir: OsString,
-    pub roots: Vec<OsString>,
+    /// On the host, and inside.
+    pub roots: Vec<(OsString, OsString)>,
     pub variables: Vec<(String, String)>,
     pub steps: Vec<Vec<String>>,
     pub time: Duration,
@@ -99,7 +100,7 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     let order = Order {
         namespaces_of: None,
         build_dir: spec.build_dir.clone().into(),
-        roots: spec.roots.iter().map(|root| root.clone().into()).collect(),
+        roots: spec.roots.iter().map(|(from, at)| (from.clone().into(), at.clone().into())).collect(),
         variables: spec.variables.clone().into_iter().collect(),
         steps: spec.steps.clone(),
         time: spec.limits.time,
@@ -115,13 +116,18 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     let mut buffer = vec![0; 1 << 16];
     let (mut log_open, mut reports_open) = (true, true);
     let mut printed = Printed::new(spec);
+    let wait = spec.stop.pause().map_or(PollTimeout::NONE, |pause| pause.try_into().unwrap_or(PollTimeout::NONE));
     while log_open || reports_open {
+        if let Err(interrupted) = spec.stop.check() {
+            end(&mut child, &mut log)?;
+            return Err(interrupted.into());
+        }
         let (log_ready, reports_ready) = {
             let wanted = |open| if open { PollFlags::POLLIN } else { PollFlags::empty() };
             let mut fds =
                 [PollFd::new(log.as_fd(), wanted(log_open)), PollFd::new(reports.as_fd(), wanted(reports_open))];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
+            match poll(&mut fds, wait) {
+                Ok(0) | Err(Errno::EINTR) => continue,
                 result => result.map_err(|err| fail("wait for the helper process")(err.into()))?,
             };
             let ready = |fd: &PollFd| fd.any().unwrap_or(false);
@@ -132,9 +138,7 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
                 0 => log_open = false,
                 count => {
                     if let Err(too_long) = printed.more(&buffer[..count], output) {
-                        child.0.kill().map_err(fail("end the build"))?;
-                        // The pipe ends when the last process of the build did.
-                        while log.read(&mut buffer).map_err(fail("read the log of the build"))? > 0 {}
+                        end(&mut child, &mut log)?;
                         return Err(too_long);
                     }
                 }
@@ -152,6 +156,12 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
     }
     let status = child.0.wait().map_err(fail("wait for the helper process"))?;
     conclude(spec, &said, || format!("it ended without a result ({status})"))
+}
+
+/// Kills everything. The pipe ends when the last process of the build did.
+fn end(helper: &mut KilledOnDrop, log: &mut io::PipeReader) -> Result<(), SandboxError> {
+    let ended = helper.0.kill().and_then(|()| io::copy(log, &mut io::sink()));
+    ended.map(drop).map_err(|why| SandboxError::Io { what: "end the build", why })
 }
 
 /// What the reports come to.
@@ -200,7 +210,7 @@ fn enter() -> Result<(), Report> {
     let mut order = receive()?;
     // Before the user namespace, in which we may pass any directory of our own: what the fingerprint could not reach, the
     // build must not either.
-    for path in order.roots.iter().chain([&order.build_dir]) {
+    for path in order.roots.iter().map(|(from, _)| from).chain([&order.build_dir]) {
         match std::fs::symlink_metadata(path) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => {
                 return Err(Report::Root { path: path.clone(), why: err.to_string() });

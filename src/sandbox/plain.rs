@@ -34,12 +34,14 @@ pub fn run_plain(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, Sand
                 Err(_) if ended.is_some() => break ended,
                 Err(_) => {}
             }
-            if begun.elapsed() > spec.limits.time {
+            let stopped = spec.stop.check();
+            if stopped.is_err() || begun.elapsed() > spec.limits.time {
                 group.kill();
                 // The members of the group are gone when the last of them has closed the pipe.
                 while let Ok(chunk) = chunks.recv_timeout(PAUSE) {
                     printed.more(&chunk, output)?;
                 }
+                stopped?;
                 return Err(SandboxError::TimedOut { after: spec.limits.time });
             }
             if ended.is_none() {

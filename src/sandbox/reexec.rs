@@ -163,6 +163,8 @@ impl Helper {
     /// Starts it.
     pub fn environment() -> Result<Helper, SandboxError> {
         let mut command = ourselves(ENVIRONMENT)?;
+        // Not in the group that Ctrl-C reaches, so that we are not told that it ended instead of why.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = start(command)?;
         match (child.0.stdin.take(), child.0.stdout.take()) {

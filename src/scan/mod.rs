@@ -120,9 +120,6 @@ pub enum ScanError {
         /// Why not.
         why: PathRefused,
     },
-    /// The root of an environment is not a plain absolute path.
-    #[error("{} is not an absolute path below `/` without `.` and `..`", .0.display())]
-    Root(PathBuf),
     /// The entries are not a tree of this kind.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -230,21 +227,20 @@ pub fn list(
     Ok(Listed { entries, excluded, folding })
 }
 
-/// Reads absolute `roots` as an environment: paths are without the leading `/`; a root may be a file, a directory or a link, or absent.
+/// Reads the paths `roots` below the directory `base` as an environment; a root may be a file, a directory or a link, or absent.
 /// What this process may not open and what must not be opened stands as [`Node::Closed`](crate::tree::Node::Closed). Roots below other roots are read once. Files that
 /// are `known` are not opened: that goes for SHA-256 alone, and for no other kind of tree.
 #[cfg(unix)]
-pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn Known>) -> Result<Scanned, ScanError> {
-    use std::os::unix::ffi::OsStrExt as _;
+pub fn environment(
+    base: &Path,
+    roots: &[TreePath],
+    options: &Options<'_>,
+    known: Option<&dyn Known>,
+) -> Result<Scanned, ScanError> {
     let stamper = Stamper::default();
     let options = Options { kind: TreeKind::Environment, ..*options };
     let known = known.filter(|_| options.wanted == Wanted::default()).map(known::Asked::new);
-    let mut paths = Vec::new();
-    for root in roots {
-        let path = root.as_os_str().as_bytes().strip_prefix(b"/").map(without_end_slashes);
-        let path = path.and_then(|p| TreePath::from_bytes(p).ok()).ok_or_else(|| ScanError::Root(root.clone()))?;
-        paths.push(path);
-    }
+    let mut paths = roots.to_vec();
     paths.sort_unstable_by(|a, b| a.parts().cmp(b.parts()));
     paths.dedup();
     let (mut gathered, mut excluded, mut absent): (Gathered, Vec<TreePath>, Vec<PathBuf>) = Default::default();
@@ -253,7 +249,7 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
         if inside.as_ref().is_some_and(|dir| below(&path, dir)) {
             continue;
         }
-        let shown = Path::new("/").join(path.to_os());
+        let shown = base.join(path.to_os());
         let before = gathered.entries().len();
         let mut sink = Sink { prepare: &|found| found, take: &mut |more| gathered.take(more) };
         match walk::named(&shown, &path, &options, known.as_ref(), &stamper, &mut sink)? {
@@ -270,7 +266,7 @@ pub fn environment(roots: &[PathBuf], options: &Options<'_>, known: Option<&dyn 
             }
         }
     }
-    let mut scanned = gathered.assemble(TreeKind::Environment, excluded, "/".into(), None, stamper)?;
+    let mut scanned = gathered.assemble(TreeKind::Environment, excluded, base.to_owned(), None, stamper)?;
     scanned.absent = absent;
     Ok(scanned)
 }
@@ -304,12 +300,6 @@ pub fn open(root: &Path, path: &TreePath) -> Result<std::fs::File, ScanError> {
 #[cfg(unix)]
 fn below(path: &TreePath, dir: &TreePath) -> bool {
     path.as_bytes().strip_prefix(dir.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
-}
-
-#[cfg(unix)]
-fn without_end_slashes(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
-    &path[..end]
 }
 
 /// Every wanted digest of one file that the user named, in one pass. Links are followed; FIFOs and devices are refused.

@@ -11,6 +11,13 @@ fn paths(scanned: &Scanned) -> Vec<String> {
     scanned.tree.entries().iter().map(|e| e.path.escaped()).collect()
 }
 
+/// Paths of the machine, as an environment has them.
+pub(super) fn host_environment(roots: &[PathBuf], options: &Options<'_>) -> Result<Scanned, ScanError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let below = roots.iter().map(|root| TreePath::from_bytes(&root.as_os_str().as_bytes()[1..]).unwrap());
+    environment(Path::new("/"), &below.collect::<Vec<_>>(), options, None)
+}
+
 #[test]
 fn any_name_and_any_depth() {
     let dir = tempfile::tempdir().unwrap();
@@ -128,10 +135,10 @@ fn an_environment_of_roots() {
     symlink("usr/lib", dir.join("lib")).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(dir.join("usr/pipe")).status().unwrap().success());
     let options = Options::new(TreeKind::Environment);
-    let roots = ["usr/lib", "lib", "usr/", "conf", "gone", "usr", "gone/too"].map(|name| dir.join(name));
+    let roots = ["usr/lib", "lib", "usr", "conf", "gone", "usr", "gone/too"].map(|name| dir.join(name));
     let mut roots = roots.to_vec();
     roots.push("/dev/null".into());
-    let scanned = environment(&roots, &options, None).unwrap();
+    let scanned = host_environment(&roots, &options).unwrap();
     let top = dir.to_str().unwrap().trim_start_matches('/').to_owned();
     let mut want: Vec<String> = ["conf", "lib", "usr", "usr/lib", "usr/lib/so", "usr/pipe"]
         .iter()
@@ -149,9 +156,6 @@ fn an_environment_of_roots() {
     assert_eq!(scanned.changed().unwrap(), Some(dir.join("usr/lib/so")));
     write(dir.join("gone"), "").unwrap();
     assert_eq!(scanned.changed().unwrap(), Some(dir.join("gone")));
-    for bad in ["relative", "/", "/a/../b"] {
-        assert!(matches!(environment(&[bad.into()], &options, None), Err(ScanError::Root(_))), "{bad}");
-    }
 }
 
 #[test]
@@ -228,7 +232,7 @@ fn what_may_not_be_opened_is_closed_in_an_environment() {
     if let Some(top) = std::env::var_os(INNER) {
         let top = Path::new(&top);
         let options = Options::new(TreeKind::Environment);
-        let all = environment(&[top.into()], &options, None).unwrap();
+        let all = host_environment(&[top.into()], &options).unwrap();
         let cut = top.to_str().unwrap().len();
         let shown = |scanned: &Scanned| -> Vec<(String, u32)> {
             let lines = scanned.tree.lines().filter(|line| line.sha256.is_none());
@@ -243,7 +247,7 @@ fn what_may_not_be_opened_is_closed_in_an_environment() {
                 ("/secret".into(), 0o100_000),
             ]
         );
-        assert_eq!(shown(&environment(&[top.join("none")], &options, None).unwrap()), [("/none".into(), 0o040_000)]);
+        assert_eq!(shown(&host_environment(&[top.join("none")], &options).unwrap()), [("/none".into(), 0o040_000)]);
         assert!(matches!(scan(top), Err(ScanError::Fs(_))), "in a source it is an error");
         return;
     }

@@ -2,11 +2,10 @@
 
 use super::{StatementError, prefixed};
 use crate::digest::{self, OrderDigest, PayloadDigest, Sha1, Sha256, TreeDigest};
-use crate::lock::{Lock, Roots};
+use crate::lock::Lock;
 use crate::recipe::{Epoch, Recipe};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What a rebuilder answers. Two builds are of the same thing exactly when their orders' digests are equal.
@@ -115,10 +114,8 @@ impl BuildOrder {
         if self.release.version != recipe.version {
             return differs("the version", format!("{} and {}", self.release.version, recipe.version));
         }
-        match Roots::new(recipe.default_roots, recipe.roots.iter().map(PathBuf::as_path)) {
-            Err(err) => return differs("the lock", err.to_string()),
-            Ok(roots) if roots != lock.roots => return differs("the lock", "other roots".into()),
-            Ok(_) => {}
+        if let Err(what) = recipe.environment.fits(&lock.pinned) {
+            return differs("the lock", what);
         }
         match recipe.epoch {
             Epoch::Fixed(epoch) if epoch != lock.epoch => {

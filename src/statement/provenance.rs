@@ -5,6 +5,7 @@ use super::{Digests, Only, StatementError, Subject, digests, read_digests};
 use crate::bundle::LISTING_MEDIA_TYPE;
 use crate::digest::{self, Content, OrderDigest, PayloadDigest, Sha1, Sha256, TreeDigest, Wanted};
 use crate::json;
+use crate::lock::Kind as EnvironmentKind;
 use crate::tree::{Entry, Node, Tree, TreeKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -73,15 +74,6 @@ pub enum Control {
     Enforced,
     /// This system could not, or it was switched off.
     NotEnforced,
-}
-
-/// Kinds of environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EnvironmentKind {
-    /// Read-only parts of the machine.
-    #[default]
-    Host,
 }
 
 impl Observation {

@@ -1,6 +1,6 @@
 //! What the steps try in vain.
 
-use super::setup::{Test, place, root, run, sh, spec};
+use super::setup::{Test, place, root, run, same, sh, spec};
 
 pub const TESTS: &[Test] =
     &[("probe", probe), ("roots_are_read_only", roots_are_read_only), ("setuid_gives_nothing", setuid_gives_nothing)];
@@ -85,7 +85,7 @@ fn roots_are_read_only() {
     let root = root();
     std::fs::write(root.path().join("f"), "as it was").unwrap();
     countersign::sandbox::own_build_dir(root.path()).unwrap();
-    spec.roots.push(root.path().to_owned());
+    spec.roots.push(same(root.path()));
     let path = root.path().display();
     spec.steps[0][2] = format!(
         "cat {path}/f; for c in 'tee {path}/f' 'chmod 777 {path}/f' 'rm -f {path}/f' 'mv {path}/f /build' 'touch {path}/g' \

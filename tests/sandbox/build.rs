@@ -62,13 +62,21 @@ fn scene(script: &str, outputs: &str, limits: &str) -> Scene {
     );
     let recipe = Recipe::parse(text.as_bytes()).unwrap();
     let source = Source::open(&source, 0).unwrap();
-    let plan = Plan::new(recipe, source, ReleaseFlags::default(), "here".parse().unwrap()).unwrap();
+    let plan = Plan::new(recipe, source, ReleaseFlags::default(), "here".parse().unwrap(), None).unwrap();
     Scene { dir, plan }
 }
 
 impl Scene {
     fn run(&self, log: &mut dyn FnMut(&[u8])) -> Result<Built, BuildError> {
-        build::run(&self.plan, Isolation::Sandbox, Reading::Whole, self.dir.path(), log, &mut |_| {})
+        build::run(
+            &self.plan,
+            Isolation::Sandbox,
+            Reading::Whole,
+            self.dir.path(),
+            log,
+            &mut |_| {},
+            &Default::default(),
+        )
     }
 
     /// The work directory of the build that runs.
@@ -208,7 +216,15 @@ fn logs_have_a_limit() {
     assert_eq!(built.log.0, 5000);
     assert!(matches!(fails(exact, "out", "log = 4999"), BuildError::Sandbox(_)));
     let plain = scene("mkdir out; while :; do echo 0123456789; done", "out", "log = 5000");
-    let result = build::run(&plain.plan, Isolation::None, Reading::Whole, plain.dir.path(), &mut |_| {}, &mut |_| {});
+    let result = build::run(
+        &plain.plan,
+        Isolation::None,
+        Reading::Whole,
+        plain.dir.path(),
+        &mut |_| {},
+        &mut |_| {},
+        &Default::default(),
+    );
     assert!(result.is_err_and(|err| err.to_string().contains("printed more than 5000 bytes")));
 }
 

@@ -2,7 +2,7 @@
 
 use super::setup::{Test, root, uid};
 use countersign::digest;
-use countersign::environment::{Cache, Counts, FingerprintError, Host};
+use countersign::environment::{Cache, Counts, FingerprintError, View};
 use std::fs::{File, FileTimes, rename, write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -23,8 +23,8 @@ pub const TESTS: &[Test] = &[
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 fn fingerprint_of_links_and_absent_roots() {
-    let host = Host::new(false, &["/bin".into(), "/no/such".into()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
+    let host = View::of_host(false, &["/bin".into(), "/no/such".into()]).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap();
     let listing = fingerprint.listing().unwrap().to_owned();
     assert!(listing.starts_with("countersign-tree v1 environment\n"));
     assert_eq!(fingerprint.digest().as_bytes(), digest::sha256(listing.as_bytes()).as_bytes());
@@ -39,8 +39,8 @@ fn fingerprint_of_what_the_build_can_read() {
     };
     file("open", 0o644);
     file("secret", 0o600);
-    let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| {}).unwrap();
+    let host = View::of_host(false, &[dir.path().to_owned()]).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap();
     let listing = fingerprint.listing().unwrap().to_owned();
     let line = |name: &str| listing.lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
     assert!(line("/open").starts_with(&format!("100644 4 {} ", digest::sha256(b"open"))), "{}", line("/open"));
@@ -54,9 +54,10 @@ fn fingerprint_of_what_the_build_can_read() {
 }
 
 fn fingerprint_of_a_compiler() {
-    let host = Host::new(false, &[PathBuf::from("/usr/lib/gcc")]).unwrap();
+    let host = View::of_host(false, &[PathBuf::from("/usr/lib/gcc")]).unwrap();
     let four = NonZeroUsize::new(4).unwrap();
-    let (one, more) = (host.fingerprint(ONE, None, &mut |_, _| {}), host.fingerprint(four, None, &mut |_, _| {}));
+    let (one, more) =
+        (host.fingerprint(ONE, None, &mut |_, _| Ok(())), host.fingerprint(four, None, &mut |_, _| Ok(())));
     let (one, more): (Result<_, FingerprintError>, _) = (one, more);
     assert_eq!(one.unwrap().digest(), more.unwrap().digest());
 }
@@ -69,8 +70,8 @@ fn later() -> SystemTime {
 /// Reads a root with a cache at this time.
 fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Cache) {
     let mut cache = Cache { given: given.to_owned(), now, useless: false, new: None };
-    let host = Host::new(false, &[root.to_owned()]).unwrap();
-    let mut fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| {}).unwrap();
+    let host = View::of_host(false, &[root.to_owned()]).unwrap();
+    let mut fingerprint = host.fingerprint(ONE, Some(&mut cache), &mut |_, _| Ok(())).unwrap();
     assert_eq!(fingerprint.changed().unwrap(), None);
     let (digest, counts) = (fingerprint.digest(), fingerprint.counts());
     let listing = fingerprint.listing().unwrap().to_owned();
@@ -79,8 +80,8 @@ fn remembered(root: &Path, given: &[u8], now: SystemTime) -> (String, Counts, Ca
 }
 
 fn whole(root: &Path) -> String {
-    let host = Host::new(false, &[root.to_owned()]).unwrap();
-    host.fingerprint(ONE, None, &mut |_, _| {}).unwrap().into_listing().unwrap()
+    let host = View::of_host(false, &[root.to_owned()]).unwrap();
+    host.fingerprint(ONE, None, &mut |_, _| Ok(())).unwrap().into_listing().unwrap()
 }
 
 /// Writes a file and puts its time back to what it was.
@@ -186,14 +187,14 @@ fn fingerprint_holds_what_is_there() {
         write(dir.path().join(name), text).unwrap();
         std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(0o644)).unwrap();
     }
-    let host = Host::new(false, &[dir.path().to_owned()]).unwrap();
+    let host = View::of_host(false, &[dir.path().to_owned()]).unwrap();
     let known = ["one", "two", "three"].map(|text| digest::sha256(text.as_bytes()));
     // More than are asked for one by one.
     let many = (0..1000u32).map(|n| digest::sha256(&n.to_le_bytes()));
     for wanted in [known.into(), known.into_iter().chain(many).collect(), std::collections::BTreeSet::new()] {
         let mut cache = Cache { given: Vec::new(), now: later(), useless: false, new: None };
         for cache in [None, Some(&mut cache)] {
-            let held = host.fingerprint(ONE, cache, &mut |_, _| {}).unwrap().holds(&wanted).unwrap();
+            let held = host.fingerprint(ONE, cache, &mut |_, _| Ok(())).unwrap().holds(&wanted).unwrap();
             let name = |at: usize| held.get(&known[at]).map(|path| path.parts().next_back().unwrap_or_default());
             let expected = if wanted.is_empty() { [None; 3] } else { [Some(&b"a"[..]), Some(b"b\n"), None] };
             assert_eq!([0, 1, 2].map(name), expected);

@@ -1,6 +1,6 @@
 //! Runs that do not end well.
 
-use super::setup::{Test, place, processes_with, root, run, spec, wait_until};
+use super::setup::{Test, place, processes_with, root, run, same, spec, wait_until};
 use countersign::sandbox::{self, How, SandboxError, Spec};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -274,7 +274,7 @@ fn unreachable_roots() {
     for (root, why) in
         [("/tmp/x", "its own"), ("/", "absolute"), ("/usr/../x", "absolute"), ("usr", "absolute"), ("/home", "its own")]
     {
-        spec.roots = vec![root.into()];
+        spec.roots = vec![same(root)];
         match run(&spec).0 {
             Err(SandboxError::Root { path, why: said }) => {
                 assert_eq!(path, Path::new(root));
@@ -283,8 +283,8 @@ fn unreachable_roots() {
             other => panic!("{root}: {other:?}"),
         }
     }
-    spec.roots = countersign::environment::DEFAULT_ROOTS.iter().map(Into::into).collect();
-    spec.roots.push("/no/such/root".into());
+    spec.roots = countersign::environment::DEFAULT_ROOTS.iter().map(same).collect();
+    spec.roots.push(same("/no/such/root"));
     assert!(run(&spec).0.is_ok());
     spec.build_dir = place.build.join("none");
     assert!(matches!(run(&spec).0, Err(SandboxError::BuildDir { path, .. }) if path == spec.build_dir));
@@ -293,7 +293,7 @@ fn unreachable_roots() {
     std::fs::create_dir_all(root.path().join("closed/tool")).unwrap();
     std::fs::set_permissions(root.path().join("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
     spec.build_dir = place.build.clone();
-    spec.roots.push(root.path().join("closed/tool"));
+    spec.roots.push(same(root.path().join("closed/tool")));
     let result = run(&spec).0;
     std::fs::set_permissions(root.path().join("closed"), std::fs::Permissions::from_mode(0o700)).unwrap();
     match result {

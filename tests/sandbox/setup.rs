@@ -82,7 +82,7 @@ pub fn spec(build: &Path, script: &str) -> Spec {
     ];
     Spec {
         build_dir: build.to_owned(),
-        roots: countersign::environment::DEFAULT_ROOTS.iter().map(PathBuf::from).collect(),
+        roots: countersign::environment::DEFAULT_ROOTS.iter().map(same).collect(),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         steps: vec![vec!["sh".into(), "-c".into(), script.into()]],
         limits: Limits {
@@ -94,6 +94,7 @@ pub fn spec(build: &Path, script: &str) -> Spec {
             outputs: 1 << 30,
             log: 1 << 30,
         },
+        stop: Default::default(),
     }
 }
 
@@ -131,4 +132,9 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(10), "{what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A path of the host at the same path inside.
+pub fn same(path: impl AsRef<Path>) -> (PathBuf, PathBuf) {
+    (path.as_ref().to_owned(), path.as_ref().to_owned())
 }

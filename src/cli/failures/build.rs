@@ -2,6 +2,7 @@
 
 use crate::build::BuildError;
 use crate::cli::exit::{Exit, Failure};
+use crate::environment::FingerprintError;
 use crate::sandbox::SandboxError;
 use crate::scan::ScanError;
 use crate::source::SourceError;
@@ -15,13 +16,20 @@ impl From<BuildError> for Failure {
             | BuildError::NoOutput { .. }
             | BuildError::OutputScan(_)
             | BuildError::Outputs(_) => Exit::BuildFailed,
-            BuildError::Root(_) | BuildError::Stale(_) | BuildError::Epoch(_) => Exit::Usage,
+            BuildError::Root(_)
+            | BuildError::Stale(_)
+            | BuildError::Epoch(_)
+            | BuildError::NotInImage
+            | BuildError::Unfit(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
-            BuildError::Git(_) => Exit::Internal,
+            BuildError::Git(_) | BuildError::NoImage => Exit::Internal,
             _ => Exit::CouldNotTell,
         };
         let failure = Failure::new(exit, &err);
         match err {
+            BuildError::Interrupted(err)
+            | BuildError::Sandbox(SandboxError::Interrupted(err))
+            | BuildError::Fingerprint(FingerprintError::Interrupted(err)) => err.into(),
             BuildError::Source(SourceError::Scan(err @ ScanError::Kind { .. })) => {
                 Failure::from(err).hint("remove it, unless the recipe can leave it out: source.exclude")
             }
@@ -51,6 +59,9 @@ impl From<BuildError> for Failure {
             BuildError::Stale(path) => {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
+            BuildError::NotInImage => failure.hint("leave --sandbox=none out"),
+            BuildError::Unfit(_) => failure.hint("`countersign lock` makes a new one"),
+            BuildError::Image { .. } => failure.hint("`countersign cache verify` removes what is not as it should be"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),
             BuildError::EnvironmentChanged(_) => failure.hint("run it again when nothing installs or removes packages"),
             BuildError::CommitTime(_) => failure.hint("give source-date-epoch as seconds, or build from a git checkout"),

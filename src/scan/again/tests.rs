@@ -1,4 +1,5 @@
-use crate::scan::{Options, Scanned, environment};
+use crate::scan::tests::host_environment;
+use crate::scan::{Options, Scanned};
 use crate::tree::TreeKind;
 use std::fs::{create_dir_all, write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,7 +23,7 @@ fn a_second_look_at_each_kind_of_change() {
     let options = Options { threads: std::num::NonZeroUsize::new(2).unwrap(), ..Options::new(TreeKind::Environment) };
     for root in [top.join("way/root"), real.join("root")] {
         let at = |name: &str| root.join(name);
-        let look = || environment(&[root.clone(), at("d")], &options, None).unwrap();
+        let look = || host_environment(&[root.clone(), at("d")], &options).unwrap();
         let seen = |name: &str, change: &dyn Fn()| {
             let scanned = look();
             assert_eq!(scanned.changed().unwrap(), None);
@@ -78,7 +79,7 @@ fn roots_that_do_not_follow_one_another() {
         write(dir.join(name), name).unwrap();
     }
     let roots = ["a", "a-b", "a.c"].map(|name| dir.join(name));
-    let scanned = environment(&roots, &Options::new(TreeKind::Environment), None).unwrap();
+    let scanned = host_environment(&roots, &Options::new(TreeKind::Environment)).unwrap();
     let top = dir.to_str().unwrap().trim_start_matches('/').to_owned();
     assert_eq!(paths(&scanned), ["a", "a-b", "a.c", "a/x"].map(|name| format!("{top}/{name}")));
     assert_eq!(scanned.changed().unwrap(), None);

@@ -249,7 +249,7 @@ fn release_and_lock_are_the_recipes() {
         (&|order| order.recipe = order.recipe.replace("false", "true"), "other roots"),
         (&|order| order.recipe = order.recipe.replace("/usr", "/proc"), "its own /proc"),
         (&|order| order.lock = order.lock.replace("/usr", "/proc"), "line 4 of the lock"),
-        (&|order| order.lock = "countersign-lock v1\n".into(), "kind `host`"),
+        (&|order| order.lock = "countersign-lock v1\n".into(), "of no kind"),
     ] {
         let err = said(change).unwrap_err();
         assert!(err.contains(why), "{why}: {err}");

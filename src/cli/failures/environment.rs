@@ -1,0 +1,58 @@
+//! Those of environments and the store.
+
+use crate::cli::exit::{Exit, Failure};
+use crate::environment::{DepotError, ImageError, PinError};
+use crate::fetch::FetchError;
+use crate::store::StoreError;
+
+impl From<StoreError> for Failure {
+    fn from(err: StoreError) -> Failure {
+        let failure = Failure::new(Exit::CouldNotTell, &err);
+        match err {
+            StoreError::Others(_) => {
+                failure.hint("--store DIR names another; `chmod go-w` takes others' rights from this one")
+            }
+            StoreError::Unlike { .. } => failure.hint("another mirror may have the right one: --mirror NAME=BASE"),
+            StoreError::Fs(err) => err.into(),
+        }
+    }
+}
+
+impl From<DepotError> for Failure {
+    fn from(err: DepotError) -> Failure {
+        let failure =
+            Failure::new(if matches!(err, DepotError::Panicked) { Exit::Internal } else { Exit::CouldNotTell }, &err);
+        match err {
+            DepotError::Store(err) => err.into(),
+            DepotError::Interrupted(err) => err.into(),
+            DepotError::Fetch { why: FetchError::Unknown(name), .. } => failure
+                .hint(format!("--mirror {name}=BASE says where it is; countersign/mirrors.toml in the configuration directory, for good")),
+            DepotError::NoMaterial(_) => failure.hint("`countersign snapshot` collects all of them"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(err: ImageError) -> Failure {
+        let failure = Failure::new(Exit::CouldNotTell, &err);
+        match err {
+            ImageError::Depot(err) => err.into(),
+            ImageError::Scan(err) => err.into(),
+            ImageError::Damaged(_) => failure.hint("`countersign cache verify` removes what is not as it should be"),
+            ImageError::Tree { .. } => failure.hint("the lock was made by another version of this program, or by hand"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(err: PinError) -> Failure {
+        let failure = Failure::usage(&err);
+        match err {
+            PinError::Depot(err) => err.into(),
+            PinError::Image(err) => err.into(),
+            _ => failure,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `countersign lock`: pin the environment of a recipe.
+
+use super::depot::{DepotFlags, Telling};
+use super::exit::{Exit, Failure};
+use super::{places, signals, ui};
+use crate::environment::{Doing, Pinning};
+use crate::fs::{self, Existing};
+use crate::lock::{self, LockFile, MAX_LOCK_FILE, Pinned};
+use crate::recipe::{self, Recipe};
+use clap::Args as ClapArgs;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `lock`.
+#[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "Writes countersign.lock beside the recipe: each part of the environment by its digest, and the digest of what they make \
+together. A lock that is there and fits the recipe stays as it is, but for --update.
+
+A place is MIRROR:PATH. The mirror `local` is the directory of the recipe; others are named by --mirror, or in mirrors.toml:
+  [mirrors]
+  debian = [\"http://…\", \"/srv/debian\"]
+
+Exit codes: 0 locked, 1 with --check: there is no lock or a stale one, 2 the command line or the recipe is wrong, 7 could not tell.
+
+Examples:
+  countersign lock
+  countersign lock --check
+  countersign lock --update --mirror debian=/srv/debian"
+)]
+pub struct Args {
+    /// The directory of the recipe [default: the working directory]
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    source: PathBuf,
+    /// The recipe [default: countersign.toml in the source]
+    #[arg(long, value_name = "F")]
+    recipe: Option<PathBuf>,
+    /// Only say whether there is a lock that fits the recipe; nothing is fetched
+    #[arg(long, conflicts_with = "update")]
+    check: bool,
+    /// Pin anew, also what is pinned already
+    #[arg(long)]
+    update: bool,
+    #[command(flatten)]
+    depot: DepotFlags,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Locks, or looks.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let path = args.recipe.clone().unwrap_or_else(|| args.source.join(recipe::FILE_NAME));
+    let recipe = super::attest::read_recipe(&path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = dir.join(lock::FILE_NAME);
+    if !recipe.environment.needs_lock() {
+        ui::say("nothing to lock: the environment is the host's own paths, which are read at each build");
+        if args.json {
+            ui::document(&json!({ "schema": SCHEMA, "lock": null, "state": "not-needed" }));
+        }
+        return Ok(Exit::Yes);
+    }
+    let own = std::env::consts::ARCH;
+    let there = read(&file)?;
+    let state = state(&recipe, there.as_ref(), own);
+    if args.check {
+        return Ok(tell_state(args, &file, state));
+    }
+    if let (Ok(()), Some(there), false) = (&state, &there, args.update) {
+        ui::say(&format!("{} fits the recipe; --update pins anew", ui::escape(&file.display().to_string())));
+        report(args, &file, "fits", there, own);
+        return Ok(Exit::Yes);
+    }
+    let stop = signals::watch()?;
+    let depot = args.depot.depot(Some(&places::absolute(dir)?))?;
+    let architecture = own.parse().map_err(|err| Failure::new(Exit::Internal, format!("{own:?}: {err}")))?;
+    let telling = Telling::new(!args.quiet);
+    let progress = |doing: Doing<'_>| telling.told(doing);
+    let pinning = Pinning {
+        environment: &recipe.environment,
+        architecture: &architecture,
+        depot: &depot,
+        stop: &stop,
+        progress: &progress,
+    };
+    let pinned = pinning.pin()?;
+    drop(telling);
+    recipe.environment.fits(&pinned).map_err(|what| Failure::usage(format!("{}: {what}", path.display())))?;
+    // Of other architectures what still fits.
+    let mut new = LockFile { environment: recipe.environment.digest, pinned: Default::default() };
+    if let Some(there) = there.filter(|there| there.environment == new.environment) {
+        new.pinned = there.pinned;
+    }
+    new.pinned.insert(own.to_owned(), pinned);
+    fs::write(&file, new.to_string().as_bytes(), 0o644, Existing::Replace)?;
+    report(args, &file, "written", &new, own);
+    Ok(Exit::Yes)
+}
+
+const SCHEMA: &str = "urn:countersign:schema:lock:v1";
+
+fn read(file: &Path) -> Result<Option<LockFile>, Failure> {
+    match fs::read(file, MAX_LOCK_FILE) {
+        Err(err) if err.is_not_found() => Ok(None),
+        Err(err) => Err(err.into()),
+        Ok(bytes) => LockFile::parse(&bytes).map(Some).map_err(|err| {
+            Failure::usage(format!("{}: {err}", file.display()))
+                .hint("remove it, and `countersign lock` writes another")
+        }),
+    }
+}
+
+/// Whether there is a lock of this recipe for this machine, or why not.
+fn state(recipe: &Recipe, there: Option<&LockFile>, own: &str) -> Result<(), String> {
+    let there = there.ok_or("there is none")?;
+    if there.environment != recipe.environment.digest {
+        return Err("it was made for another [environment] than the recipe has now".to_owned());
+    }
+    let pinned = there.pinned.get(own).ok_or_else(|| format!("it has nothing for {own}"))?;
+    recipe.environment.fits(pinned)
+}
+
+fn tell_state(args: &Args, file: &Path, state: Result<(), String>) -> Exit {
+    let shown = ui::escape(&file.display().to_string());
+    let word = if state.is_ok() { "fits" } else { "stale" };
+    if args.json {
+        ui::document(
+            &json!({ "schema": SCHEMA, "lock": file.to_string_lossy(), "state": word, "why": state.as_ref().err() }),
+        );
+    }
+    match state {
+        Ok(()) => {
+            ui::say(&format!("{shown} fits the recipe"));
+            Exit::Yes
+        }
+        Err(why) => {
+            ui::say(&format!("{shown}: {}", ui::escape(&why)));
+            ui::say("hint: `countersign lock` makes it anew");
+            Exit::Differs
+        }
+    }
+}
+
+fn report(args: &Args, file: &Path, state: &str, lock: &LockFile, own: &str) {
+    let Some(Pinned { image: Some(image), kind, .. }) = lock.pinned.get(own) else { return };
+    if args.json {
+        let parts: Vec<_> = image
+            .parts
+            .iter()
+            .map(|part| {
+                json!({
+                    "class": part.class.word(), "name": part.name.as_str(), "version": part.version.as_str(),
+                    "sha256": part.sha256, "size": part.size, "voucher": part.voucher.to_string(),
+                    "place": part.place.to_string(),
+                })
+            })
+            .collect();
+        ui::document(&json!({
+            "schema": SCHEMA, "lock": file.to_string_lossy(), "state": state, "kind": kind.word(), "architecture": own,
+            "tree": { "sha256": image.tree.to_string() }, "parts": parts,
+        }));
+    } else {
+        ui::data(&format!("sha256:{}\n", image.tree));
+    }
+    if state == "written" {
+        let bytes: u64 = image.parts.iter().map(|part| part.size).sum();
+        let parts = ui::count(image.parts.len(), "part");
+        let bytes = indicatif::HumanBytes(bytes);
+        ui::say(&format!("locked {parts}, {bytes}, in {}", ui::escape(&file.display().to_string())));
+    }
+}

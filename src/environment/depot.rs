@@ -1,0 +1,144 @@
+//! Where the parts of an environment come from: the store, materials that were handed over, or mirrors. Which of them it was makes no
+//! difference: every byte is held against the digest in the lock.
+
+use crate::digest::Sha256;
+use crate::fetch::{FetchError, Mirrors};
+use crate::lock::{Part, Place};
+use crate::stop::{Interrupted, Stop};
+use crate::store::{self, Blob, Store, StoreError};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Files that are fetched at a time.
+const AT_ONCE: usize = 4;
+/// Longest file that is taken without knowing its size: an archive of a large root file system.
+pub const MOST: u64 = 64 << 30;
+
+/// A store, and where to get what it has not.
+#[derive(Debug)]
+pub struct Depot {
+    store: Store,
+    materials: Option<PathBuf>,
+    mirrors: Mirrors,
+}
+
+/// A part that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DepotError {
+    /// The store, or bytes that are not the locked ones.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No mirror has it.
+    #[error("cannot get {what}: {why}")]
+    Fetch {
+        /// Name and version of the part, or a place.
+        what: String,
+        /// Why not.
+        why: FetchError,
+    },
+    /// It is not among the materials, and nothing else may be used.
+    #[error("{0} is not among the materials")]
+    NoMaterial(String),
+    /// It was asked to end.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// A defect.
+    #[error("a thread that fetches panicked")]
+    Panicked,
+}
+
+impl Depot {
+    /// The store first, then the mirrors.
+    pub fn new(store: Store, mirrors: Mirrors) -> Depot {
+        Depot { store, materials: None, mirrors }
+    }
+
+    /// The files below `materials` and nothing else. The store is one that has nothing and is kept by nobody.
+    pub fn of_materials(empty: Store, materials: PathBuf) -> Depot {
+        Depot { store: empty, materials: Some(materials), mirrors: Mirrors::default() }
+    }
+
+    /// Where it keeps what it gets.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The mirrors.
+    pub fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
+    }
+
+    /// The bytes of a part; got first, if need be.
+    pub fn part(&self, part: &Part) -> Result<Blob<'static>, DepotError> {
+        self.get(part)?;
+        let blob = self.store.blob(&part.sha256, part.size)?;
+        blob.ok_or_else(|| DepotError::NoMaterial(named(part)))
+    }
+
+    /// Gets all that the store has not, several at a time. `progress` is told how many are still to be got.
+    pub fn get_all(&self, parts: &[Part], stop: &Stop, progress: &(dyn Fn(usize) + Sync)) -> Result<(), DepotError> {
+        let mut missing = Vec::new();
+        for part in parts {
+            if self.store.blob(&part.sha256, part.size)?.is_none() {
+                missing.push(part);
+            }
+        }
+        let (next, left) = (AtomicUsize::new(0), AtomicUsize::new(missing.len()));
+        let failed = Mutex::new(None);
+        let work = || {
+            while let Some(part) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                progress(left.load(Ordering::Relaxed));
+                let got = stop.check().map_err(DepotError::from).and_then(|()| self.get(part));
+                if let Err(err) = got {
+                    // The first to fail is told of, and nothing more begun.
+                    next.store(missing.len(), Ordering::Relaxed);
+                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(err);
+                }
+                left.fetch_sub(1, Ordering::Relaxed);
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..AT_ONCE.min(missing.len())).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| DepotError::Panicked))
+        })?;
+        match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(err) => Err(err),
+            None => Ok(()),
+        }
+    }
+
+    fn get(&self, part: &Part) -> Result<(), DepotError> {
+        if self.store.blob(&part.sha256, part.size)?.is_some() {
+            return Ok(());
+        }
+        if let Some(dir) = &self.materials {
+            let blob = store::blob_in(dir, &part.sha256, part.size)?;
+            let mut blob = blob.ok_or_else(|| DepotError::NoMaterial(named(part)))?;
+            let what = format!("{} among the materials", named(part));
+            return Ok(self.store.keep_blob(&what, &part.sha256, part.size, &mut blob)?);
+        }
+        let mut fetched = self.mirrors.open(&part.place).map_err(|why| DepotError::Fetch { what: named(part), why })?;
+        Ok(self.store.keep_blob(&fetched.what, &part.sha256, part.size, &mut fetched.bytes)?)
+    }
+
+    /// Gets what is at a place, whatever it is: it is pinned from now on.
+    pub fn learn(&self, place: &Place, most: u64) -> Result<(Sha256, u64), DepotError> {
+        let fetched = self.mirrors.open(place);
+        let mut fetched = fetched.map_err(|why| DepotError::Fetch { what: place.to_string(), why })?;
+        Ok(self.store.learn_blob(&fetched.what, &mut fetched.bytes, most)?)
+    }
+}
+
+/// For people.
+pub(super) fn named(part: &Part) -> String {
+    match part.version.as_str() {
+        "-" => part.name.to_string(),
+        version => format!("{} {version}", part.name),
+    }
+}
+
+/// Whether a directory holds materials.
+pub fn are_materials(dir: &Path) -> bool {
+    dir.join("blobs").is_dir()
+}

@@ -1,0 +1,214 @@
+//! What a lock names, unpacked: a directory in the store, made of the locked bytes alone and held against the locked tree digest.
+
+use super::View;
+use super::depot::{Depot, DepotError, named};
+use crate::digest::TreeDigest;
+use crate::lock::{Class, Image, Kind, Part, Pinned, RESERVED};
+use crate::path::TreePath;
+use crate::recipe::{Environment, Tool};
+use crate::rootfs::{Builder, Limits, RootfsError, below, tar};
+use crate::scan::{self, Options, ScanError};
+use crate::statement::Word;
+use crate::stop::Stop;
+use crate::store::StoreError;
+use crate::tree::TreeKind;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// Times of all that is unpacked: listings know none, and a build must not see when that was.
+pub(super) const TIME: i64 = crate::recipe::DEFAULT_EPOCH as i64;
+/// Directories of an image of which the sandbox has a part of its own: what is in them stands there entry by entry.
+const SHARED: [&str; 3] = ["etc", "home", "var"];
+/// Files that the sandbox makes itself.
+const OWN: [&str; 6] = ["etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf", "etc/hostname"];
+
+/// An environment that cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A part cannot be had.
+    #[error(transparent)]
+    Depot(#[from] DepotError),
+    /// A part cannot be unpacked.
+    #[error("{part}: {why}")]
+    Part {
+        /// Name and version.
+        part: String,
+        /// Why not.
+        why: RootfsError,
+    },
+    /// It cannot be written.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// It cannot be read again.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A directory that is a link, or no directory.
+    #[error("the image's /{0} is not a directory")]
+    Shared(&'static str),
+    /// The locked parts do not make the locked tree.
+    #[error("the parts of the lock make another environment than it says: sha256:{found}, locked is sha256:{locked}")]
+    Tree {
+        /// What they make.
+        found: TreeDigest,
+        /// What they should.
+        locked: TreeDigest,
+    },
+    /// What is unpacked was changed since.
+    #[error("what is unpacked in {} is not what was unpacked", .0.display())]
+    Damaged(PathBuf),
+    /// The lock is for another machine.
+    #[error("the environment is for {wanted}, and this machine is {own}")]
+    Architecture {
+        /// In the lock.
+        wanted: Word,
+        /// As `uname -m` says.
+        own: String,
+    },
+}
+
+impl From<StoreError> for ImageError {
+    fn from(err: StoreError) -> ImageError {
+        ImageError::Depot(err.into())
+    }
+}
+
+/// What one unpacks: the environment of a recipe.
+pub struct Unpacking<'e> {
+    /// Its parts.
+    pub parts: &'e [Part],
+    /// What the recipe says of it.
+    pub environment: &'e Environment,
+    /// Where the parts are.
+    pub depot: &'e Depot,
+    /// To end early.
+    pub stop: &'e Stop,
+    /// Told what is being done.
+    pub progress: &'e (dyn Fn(Doing<'_>) + Sync),
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing<'a> {
+    /// Files are being fetched; so many are left.
+    Fetching(usize),
+    /// A part is being unpacked.
+    Unpacking(&'a str),
+}
+
+/// The image of a lock, unpacked, if it has one.
+pub fn furnish(pinned: &Pinned, own: &str, unpacking: &Unpacking<'_>) -> Result<Option<View>, ImageError> {
+    let Some(image) = &pinned.image else { return Ok(None) };
+    let Image { architecture, tree, .. } = image;
+    if architecture.as_str() != own {
+        return Err(ImageError::Architecture { wanted: architecture.clone(), own: own.to_owned() });
+    }
+    let base = match unpacking.depot.store().tree(tree) {
+        Some(base) => base,
+        None => {
+            let (found, base) = unpacking.unpack()?;
+            if found != *tree {
+                return Err(ImageError::Tree { found, locked: *tree });
+            }
+            base
+        }
+    };
+    // What stands there under the name is believed by nobody. Who builds in an image reads all of it; tools beside a host's paths are read here.
+    if pinned.kind == Kind::Host && tree_of(&base)? != *tree {
+        return Err(ImageError::Damaged(base));
+    }
+    Ok(Some(unpacking.view(base)?))
+}
+
+impl Unpacking<'_> {
+    /// Unpacks all parts, and keeps what they make.
+    pub fn unpack(&self) -> Result<(TreeDigest, PathBuf), ImageError> {
+        let fetching = |left| (self.progress)(Doing::Fetching(left));
+        self.depot.get_all(self.parts, self.stop, &fetching)?;
+        let making = self.depot.store().temporary()?;
+        let mut builder = Builder::new(&making.path().join("spool"), Limits::default())?;
+        for part in self.parts {
+            self.stop.check().map_err(DepotError::from)?;
+            self.one(part, &mut builder)?;
+        }
+        let root = making.path().join("root");
+        builder.finish(&root, TIME)?;
+        let digest = tree_of(&root)?;
+        // What stands there under the name was not that tree, or nothing stands there.
+        Ok((digest, self.depot.store().keep_tree(&digest, &root)?))
+    }
+
+    fn one(&self, part: &Part, builder: &mut Builder) -> Result<(), ImageError> {
+        let name = named(part);
+        (self.progress)(Doing::Unpacking(&name));
+        let fail = |why| ImageError::Part { part: named(part), why };
+        match part.class {
+            Class::Archive => {
+                let blob = self.depot.part(part)?;
+                tar::apply(builder, Path::new(&name), blob, tar::Whiteouts::Names).map_err(fail)
+            }
+            Class::Tool => match self.environment.tools.iter().find(|tool| tool.name == part.name) {
+                Some(Tool { at, strip, .. }) => {
+                    let blob = self.depot.part(part)?;
+                    below::apply(builder, Path::new(&name), blob, at, *strip).map_err(fail)
+                }
+                // The lock fits the recipe, or there is no plan.
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn view(&self, base: PathBuf) -> Result<View, ImageError> {
+        let paths = match self.environment.kind() {
+            Kind::Host => self.environment.tools.iter().map(|tool| tool.at.clone()).collect(),
+            _ => paths(&base)?,
+        };
+        Ok(View::image(base, paths))
+    }
+}
+
+/// The tree digest of something unpacked: of the listing, as an environment, of what of it can be seen.
+pub fn tree_of(base: &Path) -> Result<TreeDigest, ImageError> {
+    let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
+    let options = Options { threads, ..Options::new(TreeKind::Environment) };
+    Ok(scan::environment(base, &paths(base)?, &options, None)?.tree.digest())
+}
+
+/// What of an unpacked image is to be seen (docs/spec.md §4.2).
+fn paths(base: &Path) -> Result<Vec<TreePath>, ImageError> {
+    let mut paths = Vec::new();
+    for name in names(base)? {
+        match SHARED.iter().find(|shared| name.as_bytes() == shared.as_bytes()) {
+            None => paths.push(name),
+            Some(shared) => {
+                let dir = base.join(shared);
+                let meta = dir.symlink_metadata().map_err(|err| ScanError::io("read", &dir, err))?;
+                if !meta.is_dir() {
+                    return Err(ImageError::Shared(shared));
+                }
+                for below in names(&dir)? {
+                    let path = [shared.as_bytes(), b"/", below.as_bytes()].concat();
+                    paths.extend(TreePath::from_bytes(&path));
+                }
+            }
+        }
+    }
+    let own = |path: &TreePath| {
+        let reserved = RESERVED.iter().map(|path| path.trim_start_matches('/'));
+        reserved.chain(OWN).any(|own| own.as_bytes() == path.as_bytes())
+    };
+    paths.retain(|path| !own(path));
+    Ok(paths)
+}
+
+fn names(dir: &Path) -> Result<Vec<TreePath>, ImageError> {
+    let fail = |err| ScanError::io("read", dir, err);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(fail)? {
+        let name: &OsStr = &entry.map_err(fail)?.file_name();
+        // A name of a directory is a path of one part.
+        names.extend(TreePath::from_bytes(name.as_bytes()));
+    }
+    Ok(names)
+}

@@ -1,0 +1,104 @@
+//! A recipe's environment to what it is pinned to: each part had once, hashed, and all of them unpacked once, so that the lock can say what
+//! they make.
+
+use super::depot::{Depot, DepotError, MOST};
+use super::image::{Doing, ImageError, Unpacking};
+use crate::lock::{Class, Image, Part, PartRefused, PartWord, Pinned, Place, RootRefused, Roots, Voucher};
+use crate::recipe::{Environment, Tool, Wants};
+use crate::statement::Word;
+use crate::stop::Stop;
+use std::path::PathBuf;
+
+/// An environment that cannot be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// A path of the machine that no build may have.
+    #[error(transparent)]
+    Root(#[from] RootRefused),
+    /// A part cannot be had.
+    #[error(transparent)]
+    Depot(#[from] DepotError),
+    /// What the parts make cannot be unpacked.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A name or version that no lock can hold.
+    #[error("{0:?}: {1}")]
+    Word(String, PartRefused),
+    /// A tool that is not for this machine.
+    #[error("the tool {tool} is not to be had for {architecture}: the recipe has it for {there}")]
+    Tool {
+        /// Its name.
+        tool: PartWord,
+        /// As `uname -m` says.
+        architecture: String,
+        /// For what it is.
+        there: String,
+    },
+}
+
+/// What is needed to pin.
+pub struct Pinning<'p> {
+    /// What the recipe asks for.
+    pub environment: &'p Environment,
+    /// The machine, as `uname -m` says.
+    pub architecture: &'p Word,
+    /// Where parts come from and go to.
+    pub depot: &'p Depot,
+    /// To end early.
+    pub stop: &'p Stop,
+    /// Told what is being done.
+    pub progress: &'p (dyn Fn(Doing<'_>) + Sync),
+}
+
+impl Pinning<'_> {
+    /// Pins it.
+    pub fn pin(&self) -> Result<Pinned, PinError> {
+        let mut parts = match &self.environment.wants {
+            Wants::Host { .. } => Vec::new(),
+            Wants::Rootfs { image } => vec![self.learn(Class::Archive, last_name(image), "-", image)?],
+            Wants::Oci { .. } | Wants::Debian { .. } => todo!(),
+        };
+        for tool in &self.environment.tools {
+            parts.push(self.learn(Class::Tool, tool.name.as_str(), tool.version.as_str(), self.place(tool)?)?);
+        }
+        parts.sort();
+        parts.dedup();
+        let roots = match &self.environment.wants {
+            Wants::Host { default_roots, roots } => Roots::new(*default_roots, roots.iter().map(PathBuf::as_path))?,
+            _ => Roots::default(),
+        };
+        let Pinning { environment, architecture, depot, stop, progress } = *self;
+        let image = match parts.is_empty() {
+            true => None,
+            false => {
+                let (tree, _) = Unpacking { parts: &parts, environment, depot, stop, progress }.unpack()?;
+                Some(Image { architecture: architecture.clone(), tree, parts })
+            }
+        };
+        Ok(Pinned { kind: environment.kind(), roots, image })
+    }
+
+    fn learn(&self, class: Class, name: &str, version: &str, place: &Place) -> Result<Part, PinError> {
+        let word = |text: &str| text.parse().map_err(|why| PinError::Word(text.to_owned(), why));
+        (self.progress)(Doing::Fetching(1));
+        let (sha256, size) = self.depot.learn(place, MOST)?;
+        let (name, version, place) = (word(name)?, word(version)?, place.clone());
+        Ok(Part { class, name, version, sha256, size, voucher: Voucher::Vendor, place })
+    }
+
+    fn place<'t>(&self, tool: &'t Tool) -> Result<&'t Place, PinError> {
+        let from = tool.from.get(self.architecture.as_str()).or_else(|| tool.from.get(""));
+        from.ok_or_else(|| PinError::Tool {
+            tool: tool.name.clone(),
+            architecture: self.architecture.to_string(),
+            there: tool.from.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+fn last_name(place: &Place) -> &str {
+    match place {
+        Place::Mirror { path, .. } => path.rsplit('/').next().unwrap_or(path),
+        Place::Unknown => "image",
+    }
+}

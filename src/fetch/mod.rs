@@ -1,0 +1,162 @@
+//! Getting the files of an environment: from directories, and with the feature `fetch` over HTTP. What is had is believed by nobody before its
+//! digest was looked at.
+
+#[cfg(feature = "fetch")]
+mod http;
+
+use crate::fs::FsError;
+use crate::lock::Place;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where the mirrors of a lock's places are.
+#[derive(Clone, Debug, Default)]
+pub struct Mirrors {
+    by_name: BTreeMap<String, Vec<Base>>,
+    #[cfg(feature = "fetch")]
+    client: http::Client,
+}
+
+/// One mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// A directory of this machine.
+    Dir(PathBuf),
+    /// What the path of a place is put behind, after a slash.
+    Http(String),
+}
+
+/// Something that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The place names no mirror, or one that nobody named.
+    #[error("no mirror {0:?} is known")]
+    Unknown(String),
+    /// There is no place to look at.
+    #[error("nothing says where it is")]
+    NoPlace,
+    /// Neither a URL of HTTP nor a directory.
+    #[error("{0:?} is neither an http:// or https:// URL nor an absolute path")]
+    Base(String),
+    /// A file of a mirror that is a directory.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A server's answer, or that there is none.
+    #[error("{url}: {why}")]
+    Http {
+        /// What was asked for.
+        url: String,
+        /// What came of it.
+        why: String,
+    },
+    /// This program was built without the feature.
+    #[error("{0}: this program was built without fetching (feature `fetch`)")]
+    NotBuilt(String),
+}
+
+/// A file that is being read, and where from.
+pub struct Fetched {
+    /// For people.
+    pub what: String,
+    /// A file or directory of this machine.
+    pub path: Option<PathBuf>,
+    /// Its bytes.
+    pub bytes: Box<dyn Read>,
+}
+
+impl Mirrors {
+    /// One more base for a name; the ones that were added first are asked first.
+    pub fn add(&mut self, name: &str, base: &str) -> Result<(), FetchError> {
+        let refused = || FetchError::Base(base.to_owned());
+        let http = ["http://", "https://"].iter().any(|scheme| base.starts_with(scheme));
+        let base = match http {
+            true if base.bytes().all(|b| b.is_ascii_graphic()) => Base::Http(base.trim_end_matches('/').to_owned()),
+            false if Path::new(base).is_absolute() => Base::Dir(base.into()),
+            _ => return Err(refused()),
+        };
+        if !matches!(format!("{name}:x").parse(), Ok(Place::Mirror { mirror, .. }) if mirror == name) {
+            return Err(FetchError::Unknown(name.to_owned()));
+        }
+        self.by_name.entry(name.to_owned()).or_default().push(base);
+        Ok(())
+    }
+
+    /// Whether the name has a base.
+    pub fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Opens what is at a place: of the first mirror that has it.
+    pub fn open(&self, place: &Place) -> Result<Fetched, FetchError> {
+        let Place::Mirror { mirror, path } = place else { return Err(FetchError::NoPlace) };
+        let bases = self.by_name.get(mirror).ok_or_else(|| FetchError::Unknown(mirror.clone()))?;
+        let mut first = None;
+        for base in bases {
+            match self.open_at(base, path) {
+                Ok(fetched) => return Ok(fetched),
+                Err(err) => first = first.or(Some(err)),
+            }
+        }
+        Err(first.unwrap_or(FetchError::NoPlace))
+    }
+
+    fn open_at(&self, base: &Base, path: &str) -> Result<Fetched, FetchError> {
+        match base {
+            Base::Dir(dir) => {
+                let path = dir.join(path);
+                let file = crate::fs::open_file(&path)?;
+                Ok(Fetched { what: path.display().to_string(), path: Some(path), bytes: Box::new(file) })
+            }
+            Base::Http(base) => {
+                let url = format!("{base}/{path}");
+                #[cfg(feature = "fetch")]
+                return self.client.get(&url).map(|bytes| Fetched { what: url, path: None, bytes });
+                #[cfg(not(feature = "fetch"))]
+                Err(FetchError::NotBuilt(url))
+            }
+        }
+    }
+
+    /// The file or directory at a place, where a mirror that is a directory has it.
+    pub fn local(&self, place: &Place) -> Option<PathBuf> {
+        let Place::Mirror { mirror, path } = place else { return None };
+        let dirs = self.by_name.get(mirror)?.iter().filter_map(|base| match base {
+            Base::Dir(dir) => Some(dir.join(path)),
+            Base::Http(_) => None,
+        });
+        dirs.into_iter().find(|path| path.exists())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_mirror_that_has_it() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(two.path().join("a"), "two").unwrap();
+        let mut mirrors = Mirrors::default();
+        for dir in [&one, &two] {
+            mirrors.add("local", dir.path().to_str().unwrap()).unwrap();
+        }
+        let read = |place: &str| {
+            let mut text = String::new();
+            mirrors
+                .open(&place.parse().unwrap())
+                .map(|mut fetched| fetched.bytes.read_to_string(&mut text).unwrap())?;
+            Ok::<_, FetchError>(text)
+        };
+        assert_eq!(read("local:a").unwrap(), "two");
+        std::fs::write(one.path().join("a"), "one").unwrap();
+        assert_eq!(read("local:a").unwrap(), "one");
+        assert!(matches!(read("local:b"), Err(FetchError::Fs(_))));
+        assert!(matches!(read("other:a"), Err(FetchError::Unknown(name)) if name == "other"));
+        assert!(matches!(read("-"), Err(FetchError::NoPlace)));
+        for bad in ["relative", "ftp://x", "http://a b", "file:///x", ""] {
+            assert!(matches!(mirrors.clone().add("x", bad), Err(FetchError::Base(_))), "{bad}");
+        }
+        assert!(mirrors.clone().add("a:b", "/x").is_err() && mirrors.clone().add("", "/x").is_err());
+    }
+}
