@@ -73,6 +73,9 @@ pub enum BuildError {
         /// Files that the build did make, some of them.
         made: Vec<TreePath>,
     },
+    /// Outputs without a file: links name bytes, and what they name is not looked at.
+    #[error("no output is a file: {0} is a symbolic link, which is not followed")]
+    OnlyLinks(TreePath),
     /// A socket below a root: whoever listens there could be talked to from inside.
     #[error("there is a socket below the roots: /{0}")]
     Socket(TreePath),

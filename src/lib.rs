@@ -26,6 +26,8 @@ pub mod tree;
 
 #[cfg(unix)]
 pub mod build;
+#[cfg(feature = "debian")]
+pub mod debian;
 #[cfg(unix)]
 pub mod environment;
 pub mod fetch;

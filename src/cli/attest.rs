@@ -391,9 +391,11 @@ fn run_logged(
             Ok((built, Times { started, finished: host::now()? }))
         }
         Err(err) => {
+            // Whatever came of it meanwhile.
+            stop.check()?;
             let failure = Failure::from(err);
-            if stop.check().is_err() || failure.exit != Exit::BuildFailed && log.is_empty() {
-                // There was no build, or nobody wants to know of it; a log would say that there was one.
+            if failure.exit != Exit::BuildFailed && log.is_empty() {
+                // There was no build; a log would say that there was one.
                 return Err(failure);
             }
             drop(progress);

@@ -134,6 +134,24 @@ impl std::fmt::Display for How {
     }
 }
 
+/// A limit that a step stood at when it ended.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Met {
+    /// No space, or no room for a further name, in this directory.
+    Full(String),
+    /// No further process.
+    Processes,
+}
+
+impl std::fmt::Display for Met {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Met::Full(path) => write!(f, "{path} was full"),
+            Met::Processes => f.write_str("there were as many processes as there may be"),
+        }
+    }
+}
+
 /// A run that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -162,7 +180,7 @@ pub enum SandboxError {
         why: String,
     },
     /// A step failed.
-    #[error("step {}: {argv0:?} {how}", step + 1)]
+    #[error("step {}: {argv0:?} {how}{}", step + 1, met.iter().map(|met| format!("; {met}")).collect::<String>())]
     StepFailed {
         /// From 0.
         step: usize,
@@ -170,6 +188,8 @@ pub enum SandboxError {
         argv0: String,
         /// In what way.
         how: How,
+        /// What it stood at then.
+        met: Vec<Met>,
     },
     /// The time limit passed; everything was killed.
     #[error("the steps took longer than {} s", after.as_secs_f64())]

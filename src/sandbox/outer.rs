@@ -1,7 +1,7 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
 use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
-use super::{How, Printed, Ran, SandboxError, Spec, StepRan, loopback, mounts};
+use super::{How, Met, Printed, Ran, SandboxError, Spec, StepRan, loopback, mounts};
 use crate::json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -48,6 +48,7 @@ pub(super) enum Report {
     Failed {
         step: usize,
         how: How,
+        met: Vec<Met>,
     },
     TimedOut,
     Unavailable {
@@ -184,9 +185,9 @@ fn conclude(spec: &Spec, said: &[u8], silence: impl FnOnce() -> String) -> Resul
                 return Ok(Ran { steps, controls });
             }
             Report::Done => SandboxError::Helper("it left out a step".into()),
-            Report::Failed { step, how } => {
+            Report::Failed { step, how, met } => {
                 let argv0 = spec.steps.get(step).and_then(|argv| argv.first()).cloned().unwrap_or_default();
-                SandboxError::StepFailed { step, argv0, how }
+                SandboxError::StepFailed { step, argv0, how, met }
             }
             Report::TimedOut => SandboxError::TimedOut { after: spec.limits.time },
             Report::Unavailable { what, why } => SandboxError::Unavailable { what, why },

@@ -46,6 +46,7 @@ const DENIED: &[i64] = &[
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
+    libc::SYS_fanotify_init,
     libc::SYS_kexec_load,
     libc::SYS_kexec_file_load,
     libc::SYS_init_module,
@@ -119,10 +120,22 @@ fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
 
     let others =
         FAMILIES.iter().map(|family| arg(0, SeccompCmpOp::Ne, (*family).into())).collect::<Result<Vec<_>, _>>()?;
-    let families: Rules = [(libc::SYS_socket, vec![SeccompRule::new(others)?])].into();
+    let others = SeccompRule::new(others)?;
+    let families: Rules = [(libc::SYS_socket, vec![others.clone()]), (libc::SYS_socketpair, vec![others])].into();
+    // Of netlink, what lists interfaces and routes. The rest talks to parts of the kernel that a build has no business with.
+    let netlink = vec![arg(0, SeccompCmpOp::Eq, libc::AF_NETLINK.into())?, arg(2, SeccompCmpOp::Ne, 0)?];
+    let protocols: Rules = [(libc::SYS_socket, vec![SeccompRule::new(netlink)?])].into();
+    let (settled, refused) = core_limit(arg)?;
 
     let mut programs = Vec::new();
-    for (rules, errno) in [(denied, libc::EPERM), (always(ABSENT), libc::ENOSYS), (families, libc::EAFNOSUPPORT)] {
+    for (rules, errno) in [
+        (denied, libc::EPERM),
+        (always(ABSENT), libc::ENOSYS),
+        (families, libc::EAFNOSUPPORT),
+        (protocols, libc::EPROTONOSUPPORT),
+        (refused, libc::EPERM),
+        (settled, 0),
+    ] {
         let answer = SeccompAction::Errno(errno.cast_unsigned());
         let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, answer, arch)?.try_into()?;
         programs.push(program);
@@ -132,6 +145,26 @@ fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
         refuse_x32(first);
     }
     Ok(programs)
+}
+
+/// The limit of core files stays what `inner` made it: with another one, a build that crashes on purpose could start the host's own
+/// handler of crashes, outside of everything. Programs that want no core files are told that they have their will, and they do.
+fn core_limit(
+    arg: impl Fn(u8, SeccompCmpOp, i64) -> Result<SeccompCondition, seccompiler::BackendError>,
+) -> Result<(Rules, Rules), seccompiler::BackendError> {
+    let core = |at| arg(at, SeccompCmpOp::Eq, i64::from(libc::RLIMIT_CORE));
+    let pointer = |at, op| SeccompCondition::new(at, SeccompCmpArgLen::Qword, op, 0);
+    let new = || pointer(2, SeccompCmpOp::Ne);
+    let set = SeccompRule::new(vec![core(1)?, new()?, pointer(3, SeccompCmpOp::Eq)?])?;
+    // Who wants to know the old one as well would read what nobody wrote.
+    let exchange = SeccompRule::new(vec![core(1)?, new()?, pointer(3, SeccompCmpOp::Ne)?])?;
+    let settled: Rules = [
+        (libc::SYS_prlimit64, vec![set]),
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        (libc::SYS_setrlimit, vec![SeccompRule::new(vec![core(0)?])?]),
+    ]
+    .into();
+    Ok((settled, [(libc::SYS_prlimit64, vec![exchange])].into()))
 }
 
 /// The x32 calls have the same architecture value as the 64-bit ones and numbers from 2³⁰: `mount` once more, by another number.
@@ -214,6 +247,18 @@ mod tests {
             );
         }
         assert_eq!(call(libc::SYS_socket, 40 | 1 << 32, 1), error(libc::EAFNOSUPPORT));
+        assert_eq!(call(libc::SYS_socketpair, libc::AF_UNIX as u64, 1), ALLOW);
+        assert_eq!(call(libc::SYS_socketpair, libc::AF_TIPC as u64, 1), error(libc::EAFNOSUPPORT));
+        let netlink = |protocol| answer(OURS, libc::SYS_socket as u32, [libc::AF_NETLINK as u64, 3, protocol, 0, 0, 0]);
+        assert_eq!((netlink(0), netlink(9)), (ALLOW, error(libc::EPROTONOSUPPORT)));
+        let limit = |of: libc::__rlimit_resource_t, new, old| {
+            answer(OURS, libc::SYS_prlimit64 as u32, [0, of.into(), new, old, 0, 0])
+        };
+        assert_eq!(limit(libc::RLIMIT_CORE, 1 << 40, 0), error(0), "taken for done");
+        assert_eq!(limit(libc::RLIMIT_CORE, 1, 1 << 40), error(libc::EPERM));
+        assert_eq!((limit(libc::RLIMIT_CORE, 0, 1), limit(libc::RLIMIT_AS, 1, 0)), (ALLOW, ALLOW));
+        assert_eq!(call(libc::SYS_setrlimit, libc::RLIMIT_CORE.into(), 1), error(0));
+        assert_eq!(call(libc::SYS_setrlimit, libc::RLIMIT_AS.into(), 1), ALLOW);
         assert_eq!(answer(0x4000_0003, 20, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS, "a 32-bit call");
     }
 }
