@@ -2,7 +2,7 @@
 //! to what those types leave open. Nothing of a config is used but what it is for and its diff ids.
 
 use super::blobs::{Blobs, Layout, Part, Verified};
-use super::{Choice, Image, Layer, MAX_LAYERS, OciError, Platform};
+use super::{Asked, Choice, Image, Layer, MAX_LAYERS, OciError, Platform};
 use crate::archive::Packing;
 use crate::digest::Sha256;
 use crate::json::Document;
@@ -122,13 +122,14 @@ pub(super) fn find(layout: &Layout, choice: &Choice, platform: &Platform) -> Res
     let wanted = if let Choice::Digest(digest) = choice { Some(*digest) } else { None };
     let mut search = Search { blobs: layout, platform, found: BTreeMap::new(), read: 0 };
     search.list("index.json", &list, wanted, 0)?;
+    let asked = Box::new(Asked { choice: choice.clone(), platform: platform.clone() });
     let mut found = search.found.into_iter();
     match (found.next(), found.next()) {
         (Some((digest, size)), None) => Ok(Part { digest, size }),
         (Some(one), Some(other)) => {
             let all = [one, other].into_iter().chain(found);
             let there = all.take(MAX_NAMED).map(|(digest, _)| format!("sha256:{digest}")).collect();
-            Err(OciError::Ambiguous { asked: choice.clone(), platform: platform.clone(), there })
+            Err(OciError::Ambiguous { asked, there })
         }
         (None, _) => {
             let named = |descriptor: &Descriptor| match tag(descriptor) {
@@ -136,7 +137,7 @@ pub(super) fn find(layout: &Layout, choice: &Choice, platform: &Platform) -> Res
                 None => descriptor.digest().to_string(),
             };
             let there = top.iter().take(MAX_NAMED).map(named).collect();
-            Err(OciError::NoImage { asked: choice.clone(), platform: platform.clone(), there })
+            Err(OciError::NoImage { asked, there })
         }
     }
 }

@@ -93,22 +93,18 @@ pub enum OciError {
         why: String,
     },
     /// Nothing that was asked for.
-    #[error("there is no image {asked} for {platform}; there is: {}", there.join(", "))]
+    #[error("there is no image {asked}; there is: {}", there.join(", "))]
     NoImage {
         /// What was asked for.
-        asked: Choice,
-        /// For what.
-        platform: Platform,
+        asked: Box<Asked>,
         /// What there is.
         there: Vec<String>,
     },
     /// More than one that was asked for.
-    #[error("there is more than one image {asked} for {platform}: {}", there.join(", "))]
+    #[error("there is more than one image {asked}: {}", there.join(", "))]
     Ambiguous {
         /// What was asked for.
-        asked: Choice,
-        /// For what.
-        platform: Platform,
+        asked: Box<Asked>,
         /// The manifests.
         there: Vec<String>,
     },
@@ -116,9 +112,9 @@ pub enum OciError {
     #[error("the image is for {found}, not for {wanted}")]
     Platform {
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What its config says.
-        found: Platform,
+        found: Box<Platform>,
     },
 }
 
@@ -170,6 +166,21 @@ impl Platform {
     }
 }
 
+/// What somebody looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which image.
+    pub choice: Choice,
+    /// For what.
+    pub platform: Platform,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}", self.choice, self.platform)
+    }
+}
+
 /// One layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
@@ -205,7 +216,8 @@ impl Image {
     pub fn read(blobs: &dyn Blobs, manifest: Part, platform: &Platform) -> Result<Image, OciError> {
         let image = documents::image(blobs, manifest)?;
         if !platform.takes(&image.platform) {
-            return Err(OciError::Platform { wanted: platform.clone(), found: image.platform });
+            let (wanted, found) = (Box::new(platform.clone()), Box::new(image.platform));
+            return Err(OciError::Platform { wanted, found });
         }
         Ok(image)
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Packing};
 use crate::rootfs::tests::Place;
 use crate::rootfs::{LeftOut, Limits};
 use std::io::Write as _;
@@ -125,10 +125,20 @@ fn packed_and_checked_to_the_end() {
     let try_to = |bytes: &[u8], packing| {
         let place = Place::new();
         let mut builder = place.builder();
-        let done = apply_packed(&mut builder, Path::new("a.tar"), bytes, packing, Whiteouts::Names);
+        let done = match packing {
+            None => apply(&mut builder, Path::new("a.tar"), bytes, Whiteouts::Names),
+            // As a layer of an image is.
+            Some(_) => builder.whole(|builder| {
+                let mut plain = archive::unpacked(Path::new("a.tar"), bytes, packing)?;
+                apply_plain(builder, Path::new("a.tar"), &mut plain, Whiteouts::Names)
+            }),
+        };
         // Whoever looks away from the error gets nothing.
         match done {
-            Ok(()) => Ok(assert_eq!(place.written(builder), ["f f content"])),
+            Ok(()) => {
+                assert_eq!(place.written(builder), ["f f content"]);
+                Ok(())
+            }
             Err(err) => {
                 assert!(matches!(builder.finish(&place.root(), 0), Err(RootfsError::Spoiled)));
                 assert!(!place.root().exists());
@@ -263,4 +273,10 @@ fn bombs() {
     assert!(
         (0..3).all(|_| done().is_ok()) && matches!(done(), Err(RootfsError::Archive(ArchiveError::TooLarge { .. })))
     );
+    drop(builder);
+    // So are those of which each hides the one before, or that are left out.
+    let made = (0..9).fold(Made::new(), |made, _| made.add(EntryType::Fifo, "f", 0o644, "", ""));
+    let mut builder = place.limited(Limits { entries: 2, ..Limits::default() });
+    let err = apply(&mut builder, Path::new("a"), &*made.bytes(), Whiteouts::Names).unwrap_err();
+    assert!(matches!(err, RootfsError::Entry { why: Why::TooManyMembers(8), .. }), "{err}");
 }
