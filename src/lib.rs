@@ -25,7 +25,7 @@ pub mod tree;
 
 #[cfg(unix)]
 pub mod build;
-#[cfg(feature = "debian")]
+#[cfg(all(unix, feature = "debian"))]
 pub mod debian;
 #[cfg(unix)]
 pub mod environment;
