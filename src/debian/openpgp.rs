@@ -171,10 +171,10 @@ impl Keyring {
                     };
                     list.into_iter().for_each(|list| list.push(signature.clone()));
                 }
-                // Pictures, and what GnuPG keeps for itself.
-                (Packet::UserAttribute(_) | Packet::Trust(_) | Packet::Marker(_) | Packet::Padding(_), _) => {
-                    last = Last::Other;
-                }
+                // Pictures, and what is signed of them.
+                (Packet::UserAttribute(_), Some(_)) => last = Last::Other,
+                // What GnuPG keeps for itself, between a name and its signatures too.
+                (Packet::Trust(_) | Packet::Marker(_) | Packet::Padding(_), _) => {}
                 (other, _) => {
                     return Err(KeyringError::Packet(format!("there is a packet of type {:?}", other.tag())));
                 }

@@ -266,7 +266,8 @@ fn signatures_that_do_not_count() {
 fn keys_that_do_not_count() {
     let key = Key::new(1);
     let signed = file(TEXT, &key.signs(TEXT, key.text()));
-    let base = [packet(&key.public), packet(&user())].concat();
+    // As GnuPG once kept its own keyrings: with a packet of trust behind each other packet.
+    let base = [packet(&key.public), packet(&user()), vec![0xcc, 1, 0]].concat();
     let ring = |own: &[Vec<SubpacketData>]| {
         let own = own.iter().enumerate().map(|(at, more)| key.own(key.config(POSITIVE, 1 + at as u32, more.clone())));
         [base.clone(), own.collect::<Vec<_>>().concat()].concat()
