@@ -245,6 +245,14 @@ impl Project {
         self
     }
 
+    /// Another `[environment]` than the host's paths.
+    pub fn environment(&self, text: &str) {
+        let recipe = self.text("src/countersign.toml");
+        let (before, rest) = recipe.split_once("[environment]\n").unwrap();
+        let after = &rest[rest.find("[limits]").unwrap()..];
+        self.put("src/countersign.toml", format!("{before}[environment]\n{text}\n{after}"));
+    }
+
     fn write_recipe(&self) {
         let lines = |table| self.tables.get(table).cloned().unwrap_or_default();
         let roots: Vec<&PathBuf> = roots().iter().chain(&self.more_roots).collect();

@@ -1,0 +1,12 @@
+//! Environments that are unpacked, through the real program: locked, built in, handed over, rebuilt from what was handed over, and every
+//! way in which what is there is not what was locked.
+
+#![cfg(target_os = "linux")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod image;
+mod kills;
+mod kinds;
+mod materials;
