@@ -172,12 +172,12 @@ impl Unpacking<'_> {
         match part.class {
             Class::Archive => {
                 let blob = self.depot.part(part)?;
-                tar::apply(builder, Path::new(&name), blob, tar::Whiteouts::Names).map_err(fail)
+                tar::apply(builder, Path::new("the archive"), blob, tar::Whiteouts::Names).map_err(fail)
             }
             Class::Tool => match self.environment.tools.iter().find(|tool| tool.name == part.name) {
                 Some(Tool { at, strip, .. }) => {
                     let blob = self.depot.part(part)?;
-                    below::apply(builder, Path::new(&name), blob, at, *strip).map_err(fail)
+                    below::apply(builder, Path::new("the archive"), blob, at, *strip).map_err(fail)
                 }
                 // The lock fits the recipe, or there is no plan.
                 None => Ok(()),

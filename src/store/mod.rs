@@ -182,6 +182,9 @@ impl Store {
             Err(_) if to.is_dir() => {}
             Err(err) => return Err(io("write", &to)(err)),
         }
+        if let Ok(dir) = File::open(&to) {
+            touch(&dir);
+        }
         Ok(to)
     }
 }

@@ -97,6 +97,24 @@ impl Images for Project {
     }
 }
 
+pub trait Mentions {
+    /// Whichever of the two streams it is on.
+    fn mentions(&self, text: &str) -> &Self;
+}
+
+impl Mentions for Said {
+    #[track_caller]
+    fn mentions(&self, text: &str) -> &Said {
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "{text:?} is neither in {} nor in {}",
+            self.out,
+            self.err
+        );
+        self
+    }
+}
+
 /// All files below a directory.
 pub fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let found = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().flatten();

@@ -21,7 +21,7 @@ fn two_at_once() {
         assert!(run.wait().unwrap().success());
     }
     assert_eq!(project.text("one/out.txt"), project.text("three/out.txt"));
-    project.without("store", &["cache", "verify"]).ends(0).prints("removed 0");
+    project.without("store", &["cache", "verify"]).ends(0).mentions("removed 0");
     assert_eq!(project.names("store/tmp"), [""; 0]);
 }
 
