@@ -32,6 +32,7 @@ mod linux {
                 log: 1 << 30,
             },
             stop: Default::default(),
+            watch: None,
         }
     }
 

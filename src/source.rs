@@ -7,12 +7,16 @@ mod commit;
 #[cfg(unix)]
 mod materialise;
 #[cfg(unix)]
+mod opaque;
+#[cfg(unix)]
 mod remove;
 #[cfg(unix)]
 mod write;
 
 #[cfg(unix)]
 pub use materialise::{Special, export};
+#[cfg(unix)]
+pub use opaque::Opaque;
 #[cfg(unix)]
 pub use remove::remove_tree;
 

@@ -57,6 +57,8 @@ pub mod rebuild;
 mod signals;
 #[cfg(unix)]
 mod stages;
+#[cfg(unix)]
+mod trace;
 
 use clap::{CommandFactory as _, Parser as _};
 use exit::{Exit, Failure};

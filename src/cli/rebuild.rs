@@ -8,7 +8,7 @@ mod published;
 mod report;
 
 use super::attest::{self, Times};
-use super::copies::note_copies;
+use super::copies::{note_copies, note_opaque};
 use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
@@ -189,6 +189,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let copies = build::copies(&built[0].0, &plan);
     note_copies(&copies);
+    note_opaque(&built[0].0.opaque);
     let published = published(args, &chosen, &built[0].0, &place.dir)?;
     let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
     // The last look: what comes later finds the statements whole.

@@ -3,6 +3,7 @@
 //! It is put together on top of `/proc`, the one directory that is there on every host and of which nothing is bound, and then becomes
 //! `/`. Nothing of the host's tree stays reachable.
 
+use super::copies::{Copies, Moment};
 use super::outer::{Order, Report};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, umask};
@@ -37,8 +38,9 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// Puts the root together, all but `/proc`, which shows the processes of the one who mounts it.
-pub(super) fn build(order: &Order) -> Result<(), Report> {
+/// Puts the root together, all but `/proc`, which shows the processes of the one who mounts it. With copies of roots, the moment from which
+/// on the steps have them.
+pub(super) fn build(order: &Order) -> Result<Option<Moment>, Report> {
     umask(Mode::from_bits_truncate(0o022));
     // It tells the mounts of the namespace that it was opened in, whatever covers it.
     let mountinfo = fs::File::open("/proc/self/mountinfo").map_err(Report::refused_io("read mountinfo"))?;
@@ -46,9 +48,12 @@ pub(super) fn build(order: &Order) -> Result<(), Report> {
     mount(NOTHING, "/", NOTHING, private, NOTHING).map_err(Report::refused("make the mounts private"))?;
     tmpfs("", "mode=0755")?;
     skeleton()?;
+    let copies = copies(order)?;
     for (from, at) in &order.roots {
-        bind_root(Path::new(from), Path::new(at))?;
+        let copy = copies.as_ref().and_then(|copies| copies.of(Path::new(at)));
+        bind_root(copy.unwrap_or(Path::new(from)), Path::new(at))?;
     }
+    let left = copies.map(Copies::leave).transpose()?;
     let build_dir = Path::new(&order.build_dir);
     bind(build_dir, &inside(Path::new("/build")))?;
     for device in DEVICES {
@@ -59,7 +64,21 @@ pub(super) fn build(order: &Order) -> Result<(), Report> {
     for (at, mode) in [("tmp", "1777"), ("home/build", "0755"), ("dev/shm", "1777")] {
         tmpfs(at, &format!("mode={mode},size={size},nr_inodes={INODES}"))?;
     }
-    restrict(mountinfo)
+    restrict(mountinfo, order)?;
+    Ok(left)
+}
+
+/// Copies the roots that are to be watched.
+fn copies(order: &Order) -> Result<Option<Copies>, Report> {
+    if order.copies.is_empty() {
+        return Ok(None);
+    }
+    // Gone before anything is bound there that could have this name.
+    let at = inside(Path::new(".copies"));
+    fs::create_dir(&at).map_err(Report::refused_io("make a directory for the copy of the environment"))?;
+    let wanted = order.roots.iter().filter(|(_, place)| order.copies.contains(place));
+    let roots = wanted.map(|(from, place)| (Path::new(from), Path::new(place)));
+    Copies::make(&at, memory() / 2, roots).map(Some)
 }
 
 /// Process 1 moves into it; the working directory is `/` afterwards.
@@ -179,7 +198,7 @@ struct Mount {
 
 /// Takes write access and more from every mount in the new root. Flags that a mount has stay: the kernel has locked them, and refuses a
 /// change that would drop one.
-fn restrict(mut mountinfo: fs::File) -> Result<(), Report> {
+fn restrict(mut mountinfo: fs::File, order: &Order) -> Result<(), Report> {
     let mut text = Vec::with_capacity(1 << 16);
     mountinfo.read_to_end(&mut text).map_err(Report::refused_io("read mountinfo"))?;
     let mounts: Vec<Mount> = text.split(|byte| *byte == b'\n').filter_map(parse).collect();
@@ -201,7 +220,10 @@ fn restrict(mut mountinfo: fs::File) -> Result<(), Report> {
             continue;
         } else if place.starts_with("/dev") {
             MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC
-        } else if ["/build", "/tmp", "/home/build"].iter().any(|writable| place.starts_with(writable)) {
+        } else if ["/build", "/tmp", "/home/build"].iter().any(|writable| place.starts_with(writable))
+            // Times of access are kept nowhere else.
+            || order.copies.iter().any(|copy| place.starts_with(copy))
+        {
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV
         } else {
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY

@@ -2,6 +2,7 @@
 
 use crate::build::BuildError;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::trace::ADVICE;
 use crate::environment::FingerprintError;
 use crate::sandbox::SandboxError;
 use crate::scan::ScanError;
@@ -9,6 +10,10 @@ use crate::source::SourceError;
 
 impl From<BuildError> for Failure {
     fn from(err: BuildError) -> Failure {
+        // What was observed has a place of its own.
+        if let BuildError::Traced { why, .. } = err {
+            return (*why).into();
+        }
         let exit = match &err {
             BuildError::Sandbox(
                 SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. } | SandboxError::LogTooLong { .. },
@@ -20,6 +25,7 @@ impl From<BuildError> for Failure {
             | BuildError::Stale(_)
             | BuildError::Epoch(_)
             | BuildError::NotInImage
+            | BuildError::Untraceable
             | BuildError::Unfit(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
             BuildError::Git(_) | BuildError::NoImage => Exit::Internal,
@@ -43,9 +49,9 @@ impl From<BuildError> for Failure {
             }
             BuildError::Sandbox(SandboxError::BuildDir { .. }) => failure
                 .hint("--scratch DIR or TMPDIR names another place to build in, one that other users may pass through"),
-            BuildError::Sandbox(SandboxError::StepFailed { .. }) => {
-                failure.hint("the build has no network, and sees of this machine what the recipe names alone")
-            }
+            BuildError::Sandbox(SandboxError::StepFailed { .. }) => failure
+                .hint("the build has no network, and sees of this machine what the recipe names alone")
+                .hint(ADVICE),
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
             BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
             BuildError::OutputScan(ScanError::TooMuch { what: "bytes", .. }) => {
@@ -59,7 +65,7 @@ impl From<BuildError> for Failure {
             BuildError::Stale(path) => {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
-            BuildError::NotInImage => failure.hint("leave --sandbox=none out"),
+            BuildError::NotInImage | BuildError::Untraceable => failure.hint("leave --sandbox=none out"),
             BuildError::Unfit(_) => failure.hint("`countersign lock` makes a new one"),
             BuildError::Image { .. } => failure.hint("`countersign cache verify` removes what is not as it should be"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),
