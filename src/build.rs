@@ -211,7 +211,18 @@ impl Plan {
             lock,
         };
         let (view, furnished) = (View::host(&pinned.roots), pinned.image.is_none());
-        Ok(Plan { recipe, source, tree, pinned, view, furnished, order, epoch, excluded: scanned.excluded, tracing: None })
+        Ok(Plan {
+            recipe,
+            source,
+            tree,
+            pinned,
+            view,
+            furnished,
+            order,
+            epoch,
+            excluded: scanned.excluded,
+            tracing: None,
+        })
     }
 
     /// What the environment is pinned to.

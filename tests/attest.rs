@@ -75,8 +75,17 @@ fn what_it_writes_and_says() {
 fn compiled_code_in_the_source_is_named() {
     let scene = Scene::new("mkdir out; echo built > out/new");
     let build = |out: &str| {
-        let (code, said) =
-            scene.run(&["build", "--source", "source", "--sandbox=none", "--no-cache", "--quiet", "--json", "--out", out]);
+        let (code, said) = scene.run(&[
+            "build",
+            "--source",
+            "source",
+            "--sandbox=none",
+            "--no-cache",
+            "--quiet",
+            "--json",
+            "--out",
+            out,
+        ]);
         assert_eq!(code, 0, "{said}");
         said
     };
@@ -85,7 +94,10 @@ fn compiled_code_in_the_source_is_named() {
     write(scene.path("source/lib.bin"), b"\x7fELF\x02\x01\x01").unwrap();
     let said = build("with");
     assert!(said.contains(r#""opaque":{"count":1,"files":[{"kind":"ELF","name":"lib.bin"}]}"#), "{said}");
-    assert!(said.contains("note: compiled code in the source, which nobody can review: 1 file: lib.bin (ELF)\n"), "{said}");
+    assert!(
+        said.contains("note: compiled code in the source, which nobody can review: 1 file: lib.bin (ELF)\n"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -230,7 +230,9 @@ fn keeps_access_times(probe: &Path) -> Result<bool, FsError> {
     let then = Timespec { tv_sec: 1, tv_nsec: 0 };
     let times = Timestamps { last_access: then, last_modification: then };
     rustix::fs::futimens(&file, &times).map_err(|err| fail(err.into()))?;
-    let mut again = File::from(rustix::fs::open(probe, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|err| fail(err.into()))?);
+    let mut again = File::from(
+        rustix::fs::open(probe, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|err| fail(err.into()))?,
+    );
     again.read_to_end(&mut Vec::new()).map_err(fail)?;
     let stat = rustix::fs::fstat(&again).map_err(|err| fail(err.into()))?;
     std::fs::remove_file(probe).map_err(fail)?;

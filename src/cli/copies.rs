@@ -44,7 +44,10 @@ pub fn note_opaque(found: &[Opaque]) {
     let named: Vec<String> = named.collect();
     let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
     let files = ui::count(found.len(), "file");
-    ui::say(&format!("note: compiled code in the source, which nobody can review: {files}: {}{more}", named.join(", ")));
+    ui::say(&format!(
+        "note: compiled code in the source, which nobody can review: {files}: {}{more}",
+        named.join(", ")
+    ));
 }
 
 /// For programs: how many, and the first of them.

@@ -59,8 +59,12 @@ pub fn write(trace: &Trace, built: bool, path: &Path, existing: Existing) -> Res
 
 fn document(trace: &Trace, built: bool) -> Value {
     let environment = &trace.environment;
-    let read = environment.read.iter().map(|file| json!({ "path": absolute(&file.path), "size": file.size, "sha256": file.sha256 }));
-    let roots = environment.roots.iter().map(|(at, by)| json!({ "path": at.to_string_lossy(), "observed": by.map(word) }));
+    let read = environment
+        .read
+        .iter()
+        .map(|file| json!({ "path": absolute(&file.path), "size": file.size, "sha256": file.sha256 }));
+    let roots =
+        environment.roots.iter().map(|(at, by)| json!({ "path": at.to_string_lossy(), "observed": by.map(word) }));
     let all = |paths: &[String]| paths.iter().map(|path| absolute(path)).collect::<Vec<_>>();
     let source = &trace.source;
     let paths = |paths: &[TreePath]| paths.iter().map(TreePath::escaped).collect::<Vec<_>>();
@@ -153,9 +157,10 @@ fn lines(trace: &Trace) -> Vec<String> {
     if let Some(attempts) = &trace.attempts {
         lines.push(format!("{} ran", ui::count(programs(attempts), "program")));
         if !attempts.addresses.is_empty() {
-            let to = attempts.addresses.iter().map(|address| {
-                format!("{} ({}, by {})", address.to, address.result, absolute(&address.by))
-            });
+            let to = attempts
+                .addresses
+                .iter()
+                .map(|address| format!("{} ({}, by {})", address.to, address.result, absolute(&address.by)));
             lines.push(format!("it reached for {}", named(to)));
         }
         if !attempts.resolvers.is_empty() {
@@ -210,7 +215,10 @@ fn want(wanted: &Wanted) -> String {
             let more = places.len().saturating_sub(PLACES);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let named = places[..places.len().min(PLACES)].join(", ");
-            format!("the build looked for the {} {}, which is nowhere (by {by}, at {named}{more})", wanted.kind, wanted.name)
+            format!(
+                "the build looked for the {} {}, which is nowhere (by {by}, at {named}{more})",
+                wanted.kind, wanted.name
+            )
         }
     }
 }

@@ -48,7 +48,11 @@ struct Failed {
 impl Log {
     fn room(&mut self, bytes: usize) -> bool {
         let fits = self.kept + bytes <= MOST;
-        if fits { self.kept += bytes } else { self.left_out += 1 }
+        if fits {
+            self.kept += bytes
+        } else {
+            self.left_out += 1
+        }
         fits
     }
 
@@ -143,38 +147,41 @@ impl Log {
         }
     }
 
-    /// Down the processes that failed to the one that failed first, and up again to one that looked for something that nobody found later.
+    /// Of the processes that failed, from the step down, the one that looked last for something that nobody found later: a step may not have
+    /// minded what failed before.
     fn wanted(&mut self, top: i32) -> Vec<Wanted> {
-        let mut chain = Vec::new();
+        let (mut last, mut groups) = (0, Vec::new());
         let mut next = self.failed.remove(&top);
         while let Some(mut failed) = next {
             next = failed.child.take();
-            chain.push(failed.looks);
-        }
-        for looks in chain.into_iter().rev() {
-            let mut groups: Vec<Wanted> = Vec::new();
-            for look in looks.into_iter().rev() {
-                if self.found.get(&look.name).is_some_and(|found| *found > look.at) {
-                    continue;
-                }
-                let name = String::from_utf8_lossy(&look.name).into_owned();
-                match groups.iter().position(|group| (group.kind, &group.name) == (look.kind, &name)) {
-                    Some(at) if groups[at].paths.contains(&look.path) => {}
-                    Some(at) => groups[at].paths.push(look.path),
-                    None if groups.len() < WANTED => {
-                        groups.push(Wanted { kind: look.kind, name, paths: vec![look.path], by: look.by });
-                    }
-                    None => {}
-                }
-            }
-            if !groups.is_empty() {
-                // In the order in which it looked.
-                groups.iter_mut().for_each(|group| group.paths.reverse());
-                return groups;
+            failed.looks.retain(|look| self.found.get(&look.name).is_none_or(|found| *found < look.at));
+            if let Some(look) = failed.looks.back()
+                && look.at > last
+            {
+                (last, groups) = (look.at, grouped(failed.looks));
             }
         }
-        Vec::new()
+        groups
     }
+}
+
+/// By kind and name, what was looked for last first.
+fn grouped(looks: VecDeque<Look>) -> Vec<Wanted> {
+    let mut groups: Vec<Wanted> = Vec::new();
+    for look in looks.into_iter().rev() {
+        let name = String::from_utf8_lossy(&look.name).into_owned();
+        match groups.iter().position(|group| (group.kind, &group.name) == (look.kind, &name)) {
+            Some(at) if groups[at].paths.contains(&look.path) => {}
+            Some(at) => groups[at].paths.push(look.path),
+            None if groups.len() < WANTED => {
+                groups.push(Wanted { kind: look.kind, name, paths: vec![look.path], by: look.by });
+            }
+            None => {}
+        }
+    }
+    // Places in the order in which it looked.
+    groups.iter_mut().for_each(|group| group.paths.reverse());
+    groups
 }
 
 /// Without the leading `/`, escaped.

@@ -51,7 +51,10 @@ fn make(order: &Order) -> Result<(), Report> {
     nix::sys::prctl::set_no_new_privs().map_err(Report::refused("set no_new_privs"))?;
     let landlock = confine::restrict()?;
     if !order.copies.is_empty() && !landlock.files {
-        let (what, why) = ("give the steps an environment that notes what is read", "it would be theirs to change: landlock is not enforced");
+        let (what, why) = (
+            "give the steps an environment that notes what is read",
+            "it would be theirs to change: landlock is not enforced",
+        );
         return Err(Report::Unavailable { what: what.into(), why: why.into() });
     }
     syscalls::filter(order)?;

@@ -216,10 +216,7 @@ pub fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxErr
 }
 
 /// The same, with what was observed, also of steps that failed; nothing where nothing was to be.
-pub fn run_watched(
-    spec: &Spec,
-    output: &mut dyn FnMut(&[u8]),
-) -> (Result<Ran, SandboxError>, Option<Box<Observed>>) {
+pub fn run_watched(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> (Result<Ran, SandboxError>, Option<Box<Observed>>) {
     let mut observed = None;
     #[cfg(target_os = "linux")]
     let result = outer::run(spec, output, &mut observed);

@@ -1,7 +1,7 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
-use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
 use super::copies::{self, Moment};
+use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
 use super::tracer::{self, End, Tracer};
 use super::{Attempts, How, Observed, Printed, Ran, SandboxError, Spec, StepRan, loopback, mounts};
 use crate::json;

@@ -285,7 +285,8 @@ mod tests {
             (libc::SYS_openat, [0, 0, noatime | 1]),
             (libc::SYS_fcntl, [0, set, noatime]),
         ] {
-            let call = |watching, args: [u64; 3]| answer(watching, OURS, call as u32, [args[0], args[1], args[2], 0, 0, 0]);
+            let call =
+                |watching, args: [u64; 3]| answer(watching, OURS, call as u32, [args[0], args[1], args[2], 0, 0, 0]);
             assert_eq!((call(NOT, args), call(reads, args)), (ALLOW, error(libc::EPERM)));
             assert_eq!(call(reads, args.map(|arg| arg & !noatime)), ALLOW);
         }

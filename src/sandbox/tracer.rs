@@ -84,7 +84,9 @@ impl Tracer {
     pub(super) fn seize(top: Pid, proc: OwnedFd) -> Result<Tracer, Report> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGCHLD);
-        let signals = set.thread_block().and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC));
+        let signals = set
+            .thread_block()
+            .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC));
         let signals = signals.map_err(Report::refused("wait for signals (signalfd), for --trace=all"))?;
         let options = Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_TRACEFORK
@@ -121,8 +123,9 @@ impl Tracer {
                         continue;
                     }
                     // An exit code of 0, or any other end.
-                    self.ended(pid, status == 0);
-                    if pid == self.top {
+                    if pid != self.top {
+                        self.ended(pid, status == 0);
+                    } else {
                         let end = if late { End::TimedOut } else { End::Ended(status == 0) };
                         return Ok((end, self.log.finish(self.top.as_raw())));
                     }
@@ -133,7 +136,11 @@ impl Tracer {
                         late = true;
                         let _ = kill(self.top, Signal::SIGKILL);
                     }
-                    let wait = if late { PollTimeout::NONE } else { PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX) };
+                    let wait = if late {
+                        PollTimeout::NONE
+                    } else {
+                        PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+                    };
                     match poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], wait) {
                         Ok(_) | Err(Errno::EINTR) => while let Ok(Some(_)) = self.signals.read_signal() {},
                         Err(err) => return Err(Report::Broken(err.to_string())),
@@ -230,9 +237,11 @@ impl Tracer {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_stat | libc::SYS_lstat | libc::SYS_access | libc::SYS_readlink => path(None, args[0], What::Look),
             libc::SYS_openat => path(Some(args[0]), args[1], open(args[2])),
-            libc::SYS_newfstatat | libc::SYS_statx | libc::SYS_faccessat | libc::SYS_faccessat2 | libc::SYS_readlinkat => {
-                path(Some(args[0]), args[1], What::Look)
-            }
+            libc::SYS_newfstatat
+            | libc::SYS_statx
+            | libc::SYS_faccessat
+            | libc::SYS_faccessat2
+            | libc::SYS_readlinkat => path(Some(args[0]), args[1], What::Look),
             libc::SYS_execve => path(None, args[0], What::Execute),
             libc::SYS_execveat => path(Some(args[0]), args[1], What::Execute),
             libc::SYS_connect => socket(args[1], args[2]),
@@ -267,7 +276,11 @@ impl Tracer {
             },
             Call::Address(to) => {
                 let by = self.name(pid);
-                let result = if result >= 0 { "connected".to_owned() } else { Errno::from_raw(-result as i32).desc().to_owned() };
+                let result = if result >= 0 {
+                    "connected".to_owned()
+                } else {
+                    Errno::from_raw(-result as i32).desc().to_owned()
+                };
                 self.log.reached(Address { to, by, result });
             }
         }

@@ -75,7 +75,9 @@ mod tests {
             assert_eq!(kind(bytes), Some(is));
         }
         pe[0x80] = b'p';
-        for text in [&b""[..], b"ELF\x7f", b"#!/bin/sh\n", b"ab\r\nc", b"MZ is no program", &pe, b"!<arch> is", b"\x7fEL"] {
+        for text in
+            [&b""[..], b"ELF\x7f", b"#!/bin/sh\n", b"ab\r\nc", b"MZ is no program", &pe, b"!<arch> is", b"\x7fEL"]
+        {
             assert_eq!(kind(text), None, "{text:?}");
         }
     }
