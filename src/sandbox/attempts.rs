@@ -69,7 +69,7 @@ impl Log {
     /// Something was there.
     pub(super) fn found(&mut self, path: &[u8]) {
         self.now += 1;
-        let name = name(path);
+        let name = stem(name(path));
         if let Some(last) = self.found.get_mut(name) {
             *last = self.now;
         } else if self.room(name.len()) {
@@ -86,7 +86,7 @@ impl Log {
             if looks.len() == LOOKS {
                 looks.pop_front();
             }
-            let name = name(path).to_owned();
+            let name = stem(name(path)).to_owned();
             looks.push_back(Look { at: self.now, kind, name, path: text.clone(), by: by.to_owned() });
         }
         if let Some((last, times)) = self.missing.get_mut(&text) {
@@ -198,6 +198,12 @@ fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
+/// `libz` of `libz.so.1` and of `libz.a`: who looks for one takes the other.
+fn stem(name: &[u8]) -> &[u8] {
+    let end = [&b".so"[..], b".a", b".la"].iter().find_map(|end| name.windows(end.len()).position(|part| part == *end));
+    end.filter(|_| name.starts_with(b"lib")).map_or(name, |end| &name[..end])
+}
+
 /// What somebody may have wanted to be there.
 fn kind(path: &[u8], opened: bool, executed: bool) -> Option<WantedKind> {
     let name = name(path);
@@ -213,8 +219,9 @@ fn kind(path: &[u8], opened: bool, executed: bool) -> Option<WantedKind> {
     {
         return Some(WantedKind::Header);
     }
-    (ends(&[".a", ".so", ".la", ".pc", ".cmake", ".jar"]) || name.windows(4).any(|window| window == b".so."))
-        .then_some(WantedKind::Library)
+    let library =
+        name.starts_with(b"lib") && (ends(&[".a", ".so", ".la"]) || name.windows(4).any(|part| part == b".so."));
+    (library || ends(&[".pc", ".cmake", ".jar"])).then_some(WantedKind::Library)
 }
 
 /// An address as a system call has it.
@@ -264,6 +271,17 @@ mod tests {
         let wanted = Wanted { kind: WantedKind::Header, name: "foo.h".into(), paths, by: "cc".into() };
         assert_eq!(attempts.wanted, [wanted]);
         assert_eq!(attempts.missing.len(), 5);
+
+        let mut log = Log::default();
+        for path in
+            [&b"/lib/libz.so"[..], b"/lib/libx.so.1", b"/usr/lib/libx.a", b"/etc/ld.so.preload", b"/usr/lib/x.a"]
+        {
+            log.missing(path, true, false, 11, "ld");
+        }
+        log.found(b"/usr/lib/libz.a");
+        log.ended(11, Some(1), false);
+        let wanted = log.finish(1).wanted;
+        assert_eq!((wanted.len(), wanted[0].name.as_str(), wanted[0].paths.len()), (1, "libx", 2), "{wanted:?}");
 
         let mut log = Log::default();
         log.missing(b"/usr/include/foo.h", true, false, 11, "cc");
