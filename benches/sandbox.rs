@@ -33,6 +33,7 @@ mod linux {
                 log: 1 << 30,
             },
             stop: Default::default(),
+            watch: None,
         }
     }
 

@@ -11,17 +11,20 @@ use crate::recipe::{self, Epoch, Recipe, Wants};
 use crate::sandbox::{self, Ran, SandboxError};
 use crate::scan::ScanError;
 pub use crate::source::Special;
-use crate::source::{self, Source, SourceError};
+use crate::source::{self, Opaque, Source, SourceError};
 use crate::statement::{BuildOrder, Control, Observation, Release, SourceCommitment, SourceIds};
 use crate::stop::{Interrupted, Stop};
 use crate::tree::{Tree, TreeError};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use trace::SourceWatch;
 
 mod outputs;
+mod trace;
 
 pub use outputs::{CopyOf, OutputCopy, copies, copies_among, outputs};
+pub use trace::{By, EnvironmentTrace, FileRead, SourceTrace, SourceUse, Trace, Tracing};
 
 /// A build that did not come to outputs.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +104,17 @@ pub enum BuildError {
     /// The environment changed while the build ran.
     #[error("the environment changed during the build: {}", .0.display())]
     EnvironmentChanged(PathBuf),
+    /// The steps ran, were observed, and came to nothing.
+    #[error("{why}")]
+    Traced {
+        /// Why.
+        why: Box<BuildError>,
+        /// What was observed.
+        trace: Box<Trace>,
+    },
+    /// Without the sandbox nothing is observed.
+    #[error("a build without the sandbox cannot be traced")]
+    Untraceable,
     /// A signed order with a source epoch that no clock has.
     #[error("SOURCE_DATE_EPOCH {0} is out of range")]
     Epoch(u64),
@@ -117,6 +131,7 @@ pub struct Plan {
     order: BuildOrder,
     epoch: u64,
     excluded: Vec<TreePath>,
+    tracing: Option<Tracing>,
 }
 
 /// Parts of the release identity that are not in the recipe, or shall differ from it.
@@ -199,7 +214,18 @@ impl Plan {
             lock,
         };
         let (view, furnished) = (View::host(&pinned.roots), pinned.image.is_none());
-        Ok(Plan { recipe, source, tree, pinned, view, furnished, order, epoch, excluded: scanned.excluded })
+        Ok(Plan {
+            recipe,
+            source,
+            tree,
+            pinned,
+            view,
+            furnished,
+            order,
+            epoch,
+            excluded: scanned.excluded,
+            tracing: None,
+        })
     }
 
     /// What the environment is pinned to.
@@ -216,6 +242,11 @@ impl Plan {
     pub fn furnish(&mut self, image: View) {
         self.view = View::host(&self.pinned.roots).and(image);
         self.furnished = true;
+    }
+
+    /// Has the runs observed.
+    pub fn trace(&mut self, tracing: Tracing) {
+        self.tracing = Some(tracing);
     }
 
     /// Roots that the recipe names and that are not there: the build does without them.
@@ -316,6 +347,10 @@ pub struct Built {
     pub ran: Ran,
     /// Length and SHA-256 of the build's log.
     pub log: (u64, Sha256),
+    /// Compiled code in the source.
+    pub opaque: Vec<Opaque>,
+    /// What it was seen to use, if that was wanted.
+    pub trace: Option<Box<Trace>>,
     work: WorkDir,
 }
 
@@ -367,10 +402,13 @@ pub fn run(
     if isolation == Isolation::None && plan.pinned.image.is_some() {
         return Err(BuildError::NotInImage);
     }
+    if isolation == Isolation::None && plan.tracing.is_some() {
+        return Err(BuildError::Untraceable);
+    }
     let work = WorkDir::new(scratch)?;
     let dir = work.build_dir();
     let epoch = i64::try_from(plan.epoch).map_err(|_| BuildError::Epoch(plan.epoch))?;
-    plan.source.materialise(&plan.tree, &dir, epoch)?;
+    let opaque = plan.source.materialise(&plan.tree, &dir, epoch)?;
     let spec = sandbox::Spec {
         build_dir: dir.clone(),
         purpose: sandbox::Purpose::Build,
@@ -379,6 +417,7 @@ pub fn run(
         steps: plan.recipe.steps.clone(),
         limits: plan.recipe.limits,
         stop: stop.clone(),
+        watch: plan.tracing.map(|tracing| tracing.watch(plan)),
     };
     let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
     let mut tee = |bytes: &[u8]| {
@@ -412,11 +451,18 @@ pub fn run(
     }
     stop.check()?;
     stage(Stage::Steps);
+    let mut trace = None;
     let (ran, observation) = match isolation {
         Isolation::Sandbox => {
             // The directory above too: nobody else of this host may pass it, whatever modes the steps give to theirs.
             sandbox::own_build_dir(&work.0)?;
-            (sandbox::run(&spec, &mut tee)?, Observation::Isolated)
+            let watched = plan.tracing.map(|_| SourceWatch::begin(&plan.tree, &dir, &work.0)).transpose()?.flatten();
+            let (ran, observed) = sandbox::run_watched(&spec, &mut tee);
+            if let (Some(tracing), Some(observed)) = (plan.tracing, observed) {
+                let used = watched.map(SourceWatch::end);
+                trace = Some(Box::new(Trace::new(tracing, plan, &mut fingerprint, *observed, used)?));
+            }
+            (ran.map_err(|err| traced(err.into(), &trace))?, Observation::Isolated)
         }
         Isolation::None => (sandbox::run_plain(&spec, &mut tee)?, Observation::Observed),
     };
@@ -425,7 +471,7 @@ pub fn run(
     }
     stop.check()?;
     stage(Stage::Outputs);
-    let outputs = outputs::outputs(plan, &dir, stop)?;
+    let outputs = outputs::outputs(plan, &dir, stop).map_err(|err| traced(err, &trace))?;
     let environment_holds = fingerprint.holds(&outputs::contents(&outputs))?;
     let (environment, environment_read) = (fingerprint.digest(), fingerprint.counts());
     let environment_listing = fingerprint.into_listing();
@@ -439,8 +485,18 @@ pub fn run(
         observation,
         ran,
         log,
+        opaque,
+        trace,
         work,
     })
+}
+
+/// A failure with what was observed on the way to it.
+fn traced(why: BuildError, trace: &Option<Box<Trace>>) -> BuildError {
+    match trace {
+        Some(trace) => BuildError::Traced { why: Box::new(why), trace: trace.clone() },
+        None => why,
+    }
 }
 
 /// A directory for one build, gone with this value.

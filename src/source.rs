@@ -9,12 +9,16 @@ mod dsc;
 #[cfg(unix)]
 mod materialise;
 #[cfg(unix)]
+mod opaque;
+#[cfg(unix)]
 mod remove;
 #[cfg(unix)]
 mod write;
 
 #[cfg(unix)]
 pub use materialise::{Special, export};
+#[cfg(unix)]
+pub use opaque::Opaque;
 #[cfg(unix)]
 pub use remove::remove_tree;
 

@@ -72,6 +72,35 @@ fn what_it_writes_and_says() {
 }
 
 #[test]
+fn compiled_code_in_the_source_is_named() {
+    let scene = Scene::new("mkdir out; echo built > out/new");
+    let build = |out: &str| {
+        let (code, said) = scene.run(&[
+            "build",
+            "--source",
+            "source",
+            "--sandbox=none",
+            "--no-cache",
+            "--quiet",
+            "--json",
+            "--out",
+            out,
+        ]);
+        assert_eq!(code, 0, "{said}");
+        said
+    };
+    let said = build("without");
+    assert!(said.contains(r#""opaque":{"count":0,"files":[]}"#) && !said.contains("compiled code"), "{said}");
+    write(scene.path("source/lib.bin"), b"\x7fELF\x02\x01\x01").unwrap();
+    let said = build("with");
+    assert!(said.contains(r#""opaque":{"count":1,"files":[{"kind":"ELF","name":"lib.bin"}]}"#), "{said}");
+    assert!(
+        said.contains("note: compiled code in the source, which nobody can review: 1 file: lib.bin (ELF)\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_there_is_refused_before_anything_runs() {
     for name in ["x.log", "x.environment", "x.intoto.jsonl"] {
         let scene = Scene::new(&format!("echo ran; {WORKS}"));

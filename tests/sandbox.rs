@@ -11,6 +11,7 @@ mod linux {
     mod inside;
     mod layers;
     pub mod setup;
+    mod trace;
 
     use std::process::ExitCode;
 
@@ -24,7 +25,15 @@ mod linux {
         let wanted = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
         let mut failed = setup::run_all(
             &wanted,
-            &[inside::TESTS, attempts::TESTS, layers::TESTS, failures::TESTS, environment::TESTS, build::TESTS],
+            &[
+                inside::TESTS,
+                attempts::TESTS,
+                layers::TESTS,
+                failures::TESTS,
+                environment::TESTS,
+                build::TESTS,
+                trace::TESTS,
+            ],
         );
         if setup::uid() == 0 && !args.iter().any(|arg| arg == "--once") {
             failed |= !setup::again_as_ordinary_user(&args);

@@ -2,7 +2,7 @@
 
 use super::buildlog::BuildLog;
 use super::checkout;
-use super::copies::{copies_json, note_copies};
+use super::copies::{copies_json, note_copies, note_opaque, opaque_json};
 use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
@@ -11,6 +11,7 @@ use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
 use super::sources::Asked;
 use super::stages::Progress;
+use super::trace::{self, TraceFlags};
 use super::verify::ReleaseDocument;
 use super::{host, places, signals, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
@@ -63,6 +64,8 @@ pub struct What {
     #[command(flatten)]
     pub(super) depot: DepotFlags,
     #[command(flatten)]
+    pub(super) trace: TraceFlags,
+    #[command(flatten)]
     pub(super) flags: BuildFlags,
 }
 
@@ -96,7 +99,7 @@ pub struct Args {
     out: Option<PathBuf>,
     /// Sign outputs that were built elsewhere, below this directory; the statement says `not-observed`, which policies refuse unless they
     /// say otherwise
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "sandbox", "log", "scratch"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "sandbox", "log", "scratch", "trace"])]
     outputs: Option<PathBuf>,
     /// Sign although the source is a git checkout with files that are not as its commit has them
     #[arg(long)]
@@ -133,6 +136,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stem = stem(&args.bundle);
     let log = what.log.clone().unwrap_or_else(|| beside(&stem, ".log"));
     let environment = beside(&stem, ".environment");
+    let trace = what.trace.trace.map(|_| what.trace.trace_out.clone().unwrap_or_else(|| beside(&stem, ".trace")));
     if let Some(out) = &args.out {
         absent(out)?;
     }
@@ -140,6 +144,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.outputs.is_none() {
         free(&log, args.force)?;
         free(&environment, args.force)?;
+        trace.iter().try_for_each(|path| free(path, args.force))?;
     }
     let key = passphrase::load_key(&args.key, &args.passphrase)?;
     let (mut plan, source) = plan(what)?;
@@ -150,6 +155,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         ("output directory", args.out.as_ref()),
         ("log", Some(&log)),
         ("environment", Some(&environment)),
+        ("trace", trace.as_ref()),
     ];
     for (name, path) in places {
         check_place(name, path, &source, &plan)?;
@@ -176,13 +182,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     fs::write(&environment, listing.as_bytes(), 0o644, existing)?;
     made.files.push(&environment);
+    if let (Some(trace), Some(path)) = (&built.trace, &trace) {
+        trace::write(trace, true, path, existing)?;
+        made.files.push(path);
+    }
     // The last look: what comes later finds the bundle whole.
     stop.check()?;
     fs::write(&args.bundle, &bytes, 0o644, existing)?;
     made.keep();
     let copies = build::copies(&built, &plan);
     report(&built, &copies);
-    print_attested(args, &key, document(&plan, &provenance, &built.outputs, &copies), &provenance);
+    let mut document = document(&plan, &provenance, &built.outputs, &copies);
+    document["opaque"] = opaque_json(&built.opaque);
+    print_attested(args, &key, document, &provenance);
     ui::say(&format!(
         "attested {}: {} in {}",
         plan.order().release,
@@ -190,10 +202,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         ui::escape(&args.bundle.display().to_string())
     ));
     ui::say(&format!(
-        "kept beside it: {}, {} ({})",
+        "kept beside it: {}, {} ({}){}",
         ui::escape(&log.display().to_string()),
         ui::escape(&environment.display().to_string()),
-        bytes_in_words(listing.len())
+        bytes_in_words(listing.len()),
+        trace.map(|path| format!(", {}", ui::escape(&path.display().to_string()))).unwrap_or_default()
     ));
     Ok(Exit::Yes)
 }
@@ -301,7 +314,8 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         }),
         None => depot::locked(&recipe, &format!("{} in the commit", lock::FILE_NAME), || checkout::lock(&source)),
     }?;
-    let plan = Plan::new(recipe, source, flags, host::target()?, locked)?;
+    let mut plan = Plan::new(recipe, source, flags, host::target()?, locked)?;
+    what.trace.trace.into_iter().for_each(|how| plan.trace(how.tracing()));
     if !plan.excluded().is_empty() {
         let names: Vec<String> = plan.excluded().iter().take(5).map(|path| ui::escape(&path.escaped())).collect();
         let more = plan.excluded().len().saturating_sub(5);
@@ -356,7 +370,8 @@ pub(super) fn once(
 ) -> Result<(Built, Times), Failure> {
     note_absent_roots(plan);
     let scratch = places::scratch(what.flags.scratch.as_deref(), source, &plan.roots())?;
-    run_logged(plan, what.sandbox.isolation(), reading, &scratch, (log, failed), !what.flags.quiet, stop)
+    let logs = Logs { log, failed, trace: what.trace.trace_out.as_deref() };
+    run_logged(plan, what.sandbox.isolation(), reading, &scratch, logs, !what.flags.quiet, stop)
 }
 
 /// A defect: what is kept for good is of a run that read everything, and such a run has its listing.
@@ -373,16 +388,24 @@ pub fn run_once(
     live: bool,
     stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
-    run_logged(plan, isolation, Reading::Whole, scratch, (log, log), live, stop)
+    run_logged(plan, isolation, Reading::Whole, scratch, Logs { log, failed: log, trace: None }, live, stop)
 }
 
-/// The log of a run that failed is kept at `failed`, that of one that was interrupted nowhere.
+/// What is kept of a run. The log of one that was interrupted is kept nowhere.
+struct Logs<'a> {
+    log: &'a Path,
+    /// The log of a run that failed.
+    failed: &'a Path,
+    /// What was observed of a run that failed.
+    trace: Option<&'a Path>,
+}
+
 fn run_logged(
     plan: &Plan,
     isolation: Isolation,
     reading: Reading<'_>,
     scratch: &Path,
-    (log, failed): (&Path, &Path),
+    Logs { log, failed, trace: trace_out }: Logs<'_>,
     live: bool,
     stop: &Stop,
 ) -> Result<(Built, Times), Failure> {
@@ -400,13 +423,22 @@ fn run_logged(
         Err(err) => {
             // Whatever came of it meanwhile.
             stop.check()?;
-            let failure = Failure::from(err);
+            let (err, trace) = match err {
+                BuildError::Traced { why, trace } => (*why, Some(trace)),
+                err => (err, None),
+            };
+            let mut failure = Failure::from(err);
             if failure.exit != Exit::BuildFailed && log.is_empty() {
                 // There was no build; a log would say that there was one.
                 return Err(failure);
             }
             drop(progress);
             let kept = log.finish_failed(failed);
+            if let Some(trace) = &trace {
+                trace::say(trace);
+                trace::explain(trace, &mut failure);
+                trace_out.map_or(Ok(()), |path| trace::write(trace, false, path, Existing::Refuse))?;
+            }
             Err(if failure.exit == Exit::BuildFailed { failure.hint(kept) } else { failure })
         }
     }
@@ -468,6 +500,8 @@ fn bytes_in_words(n: usize) -> String {
 
 pub(super) fn report(built: &Built, copies: &[OutputCopy]) {
     note_copies(copies);
+    note_opaque(&built.opaque);
+    built.trace.iter().for_each(|trace| trace::say(trace));
     if built.observation != Observation::Isolated {
         ui::say(
             "note: built without isolation; the statement says `observed`, which policies refuse unless they say otherwise",

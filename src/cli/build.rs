@@ -4,9 +4,10 @@ use super::attest::{
     What, absent, beside, check_place, document, export, list, once, plan, provenance, report, run_record,
 };
 use super::cache::{self, Kept};
+use super::copies::opaque_json;
 use super::exit::{Exit, Failure};
 use super::places::Made;
-use super::{checkout, signals, ui};
+use super::{checkout, signals, trace, ui};
 use crate::build::{self, Reading};
 use crate::fs::{self, Existing};
 use crate::{statement, unsigned};
@@ -48,13 +49,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let log = what.log.clone().unwrap_or_else(|| beside(&args.out, ".log"));
     let (mut plan, source) = plan(what)?;
     checkout::note_dirty(&plan)?;
-    for (name, path) in
-        [("output directory", Some(&args.out)), ("statement", args.statement.as_ref()), ("log", Some(&log))]
-    {
+    let trace_out = what.trace.trace_out.as_ref();
+    let places = [
+        ("output directory", Some(&args.out)),
+        ("statement", args.statement.as_ref()),
+        ("log", Some(&log)),
+        ("trace", trace_out),
+    ];
+    for (name, path) in places {
         check_place(name, path, &source, &plan)?;
     }
     // The log beside the outputs is a build's own, also that of one that failed; a file that was named may be anything.
-    for path in [&args.statement, &what.log].into_iter().flatten() {
+    for path in [args.statement.as_ref(), what.log.as_ref(), trace_out].into_iter().flatten() {
         if path.symlink_metadata().is_ok() {
             return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another file"));
         }
@@ -80,6 +86,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         let bytes = unsigned::encode(&provenance, &record, &plan.tree().listing(), &built.outputs.listing());
         fs::write(path, &bytes, 0o644, Existing::Refuse)?;
     }
+    if let (Some(trace), Some(path)) = (&built.trace, trace_out) {
+        trace::write(trace, true, path, Existing::Refuse)?;
+    }
     made.keep();
     let copies = build::copies(&built, &plan);
     report(&built, &copies);
@@ -87,6 +96,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         let mut document = document(&plan, &provenance, &built.outputs, &copies);
         document["schema"] = "urn:countersign:schema:build:v1".into();
         document["environmentFiles"] = json!(built.environment_read);
+        document["opaque"] = opaque_json(&built.opaque);
         document["out"] = args.out.to_string_lossy().into();
         document["statement"] = args.statement.as_ref().map(|path| path.to_string_lossy()).into();
         ui::document(&document);

@@ -1,7 +1,8 @@
-//! Outputs that were there before they were built, in words.
+//! What a build cannot vouch for, in words: outputs that were there before they were built, compiled code in the source.
 
 use super::ui;
 use crate::build::{CopyOf, OutputCopy};
+use crate::source::Opaque;
 use serde_json::json;
 
 /// An output that was there before was not built; whoever believes that it was should know.
@@ -29,4 +30,28 @@ pub fn copies_json(copies: &[OutputCopy]) -> serde_json::Value {
         json!({ "name": copy.output.escaped(), "of": of, "path": path })
     };
     copies.iter().map(one).collect()
+}
+
+/// Files that are named in a note.
+pub(super) const NAMED: usize = 10;
+
+/// Compiled code in the source: reproducing it says nothing of where it came from.
+pub fn note_opaque(found: &[Opaque]) {
+    if found.is_empty() {
+        return;
+    }
+    let named = found.iter().take(NAMED).map(|file| format!("{} ({})", ui::escape(&file.path.escaped()), file.kind));
+    let named: Vec<String> = named.collect();
+    let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
+    let files = ui::count(found.len(), "file");
+    ui::say(&format!(
+        "note: compiled code in the source, which nobody can review: {files}: {}{more}",
+        named.join(", ")
+    ));
+}
+
+/// For programs: how many, and the first of them.
+pub fn opaque_json(found: &[Opaque]) -> serde_json::Value {
+    let first = found.iter().take(NAMED).map(|file| json!({ "name": file.path.escaped(), "kind": file.kind }));
+    json!({ "count": found.len(), "files": first.collect::<Vec<_>>() })
 }

@@ -62,6 +62,8 @@ mod sources;
 mod stages;
 #[cfg(unix)]
 pub mod store;
+#[cfg(unix)]
+mod trace;
 
 use clap::{CommandFactory as _, Parser as _};
 use exit::{Exit, Failure};

@@ -9,7 +9,7 @@ mod report;
 mod signed;
 
 use super::attest::{self, Times};
-use super::copies::note_copies;
+use super::copies::{note_copies, note_opaque};
 use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
@@ -199,6 +199,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let copies = build::copies(&built[0].0, &plan);
     note_copies(&copies);
+    note_opaque(&built[0].0.opaque);
     let published = published(args, &chosen, &built[0].0, &place.dir)?;
     let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
     // The last look: what comes later finds the statements whole.

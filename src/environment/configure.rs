@@ -66,6 +66,7 @@ pub(super) fn packages(root: &Path, stop: &Stop) -> Result<(), ConfigureError> {
             log: MOST_PRINTED,
         },
         stop: stop.clone(),
+        watch: None,
     };
     sandbox::own_build_dir(root)?;
     let mut log = Vec::new();

@@ -55,6 +55,12 @@ impl View {
         })
     }
 
+    /// Places inside of what is of an image.
+    pub fn image_places(&self) -> Vec<PathBuf> {
+        let images = self.layers.iter().filter(|layer| layer.base != Path::new("/"));
+        images.flat_map(|layer| layer.paths.iter().map(|path| Path::new("/").join(path.to_os()))).collect()
+    }
+
     /// Paths of this machine that the build can read.
     pub fn sources(&self) -> Vec<PathBuf> {
         self.mounts().map(|(from, _)| from).collect()
@@ -87,5 +93,6 @@ mod tests {
             mounts,
             [mount("/bin", "/bin"), mount("/cache/tree/opt/go", "/opt/go"), mount("/cache/tree/usr", "/usr")]
         );
+        assert_eq!(both.image_places(), [Path::new("/opt/go"), Path::new("/usr")]);
     }
 }

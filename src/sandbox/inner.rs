@@ -55,7 +55,14 @@ fn make(order: &Order) -> Result<(), Report> {
     nix::sys::prctl::set_dumpable(false).map_err(Report::refused("close /proc/1"))?;
     nix::sys::prctl::set_no_new_privs().map_err(Report::refused("set no_new_privs"))?;
     let landlock = confine::restrict(order.purpose)?;
-    syscalls::filter(order.purpose)?;
+    if !order.copies.is_empty() && !landlock.files {
+        let (what, why) = (
+            "give the steps an environment that notes what is read",
+            "it would be theirs to change: landlock is not enforced",
+        );
+        return Err(Report::Unavailable { what: what.into(), why: why.into() });
+    }
+    syscalls::filter(order)?;
 
     let enforced = |name: &&str| match *name {
         "landlock" => landlock.files,

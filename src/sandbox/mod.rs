@@ -28,12 +28,17 @@
 //! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user; what a hostile build tries in vain is in `tests/escape/`.
 
 mod loader;
+mod observed;
 mod plain;
 mod reexec;
 mod step;
 
 #[cfg(target_os = "linux")]
+mod attempts;
+#[cfg(target_os = "linux")]
 mod confine;
+#[cfg(target_os = "linux")]
+mod copies;
 #[cfg(target_os = "linux")]
 mod inner;
 #[cfg(target_os = "linux")]
@@ -44,7 +49,10 @@ mod mounts;
 mod outer;
 #[cfg(target_os = "linux")]
 mod syscalls;
+#[cfg(target_os = "linux")]
+mod tracer;
 
+pub use observed::{Address, Attempts, Missing, Observed, Program, Seen, Wanted, WantedKind, Watch};
 pub use plain::run_plain;
 pub use reexec::{BuildId, Helper, Reader, build_id, enter_if_asked, own_build_dir};
 
@@ -83,6 +91,8 @@ pub struct Spec {
     pub limits: Limits,
     /// Ends the run early; everything is killed then.
     pub stop: Stop,
+    /// What is to be observed of it.
+    pub watch: Option<Watch>,
 }
 
 /// A run whose steps all ended with 0.
@@ -235,13 +245,20 @@ pub enum SandboxError {
 /// Runs the steps in the sandbox. `output` gets their standard output and error as they come. Returns when nothing of the build
 /// is left running.
 pub fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxError> {
+    run_watched(spec, output).0
+}
+
+/// The same, with what was observed, also of steps that failed; nothing where nothing was to be.
+pub fn run_watched(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> (Result<Ran, SandboxError>, Option<Box<Observed>>) {
+    let mut observed = None;
     #[cfg(target_os = "linux")]
-    return outer::run(spec, output);
+    let result = outer::run(spec, output, &mut observed);
     #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (spec, output);
+    let result = {
+        let _ = (spec, output, &mut observed);
         Err(SandboxError::Unavailable { what: "namespaces".into(), why: "there is a sandbox for Linux only".into() })
-    }
+    };
+    (result, observed)
 }
 
 /// Counts what the steps print.

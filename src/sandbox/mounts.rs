@@ -4,6 +4,7 @@
 //! `/`. Nothing of the host's tree stays reachable.
 
 use super::Purpose;
+use super::copies::{Copies, Moment};
 use super::outer::{Order, Report};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, umask};
@@ -38,21 +39,26 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// Puts the root together, all but `/proc`, which shows the processes of the one who mounts it.
-pub(super) fn build(order: &Order) -> Result<(), Report> {
+/// Puts the root together, all but `/proc`, which shows the processes of the one who mounts it. With copies of roots, the moment from which
+/// on the steps have them.
+pub(super) fn build(order: &Order) -> Result<Option<Moment>, Report> {
     umask(Mode::from_bits_truncate(0o022));
     // It tells the mounts of the namespace that it was opened in, whatever covers it.
     let mountinfo = fs::File::open("/proc/self/mountinfo").map_err(Report::refused_io("read mountinfo"))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NOTHING, "/", NOTHING, private, NOTHING).map_err(Report::refused("make the mounts private"))?;
     let build_dir = Path::new(&order.build_dir);
+    let mut left = None;
     match order.purpose {
         Purpose::Build => {
             tmpfs("", "mode=0755")?;
             skeleton()?;
+            let copies = copies(order)?;
             for (from, at) in &order.roots {
-                bind_root(Path::new(from), Path::new(at))?;
+                let copy = copies.as_ref().and_then(|copies| copies.of(Path::new(at)));
+                bind_root(copy.unwrap_or(Path::new(from)), Path::new(at))?;
             }
+            left = copies.map(Copies::leave).transpose()?;
             bind(build_dir, &inside(Path::new("/build")))?;
         }
         Purpose::Install => {
@@ -76,7 +82,21 @@ pub(super) fn build(order: &Order) -> Result<(), Report> {
     for (at, mode) in [("tmp", "1777"), ("dev/shm", "1777")].iter().chain(homes) {
         tmpfs(at, &format!("mode={mode},size={size},nr_inodes={INODES}"))?;
     }
-    restrict(mountinfo, order.purpose)
+    restrict(mountinfo, order)?;
+    Ok(left)
+}
+
+/// Copies the roots that are to be watched.
+fn copies(order: &Order) -> Result<Option<Copies>, Report> {
+    if order.copies.is_empty() {
+        return Ok(None);
+    }
+    // Gone before anything is bound there that could have this name.
+    let at = inside(Path::new(".copies"));
+    fs::create_dir(&at).map_err(Report::refused_io("make a directory for the copy of the environment"))?;
+    let wanted = order.roots.iter().filter(|(_, place)| order.copies.contains(place));
+    let roots = wanted.map(|(from, place)| (Path::new(from), Path::new(place)));
+    Copies::make(&at, memory() / 2, roots).map(Some)
 }
 
 /// Directories of a root that is configured which are not its own.
@@ -218,7 +238,7 @@ struct Mount {
 
 /// Takes write access and more from every mount in the new root. Flags that a mount has stay: the kernel has locked them, and refuses a
 /// change that would drop one.
-fn restrict(mut mountinfo: fs::File, purpose: Purpose) -> Result<(), Report> {
+fn restrict(mut mountinfo: fs::File, order: &Order) -> Result<(), Report> {
     let mut text = Vec::with_capacity(1 << 16);
     mountinfo.read_to_end(&mut text).map_err(Report::refused_io("read mountinfo"))?;
     let mounts: Vec<Mount> = text.split(|byte| *byte == b'\n').filter_map(parse).collect();
@@ -234,7 +254,7 @@ fn restrict(mut mountinfo: fs::File, purpose: Purpose) -> Result<(), Report> {
             break;
         }
     }
-    let writable: &[&str] = match purpose {
+    let writable: &[&str] = match order.purpose {
         Purpose::Build => &["/build", "/tmp", "/home/build"],
         Purpose::Install => &["/run", "/tmp"],
     };
@@ -244,7 +264,10 @@ fn restrict(mut mountinfo: fs::File, purpose: Purpose) -> Result<(), Report> {
             continue;
         } else if place.starts_with("/dev") {
             MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC
-        } else if writable.iter().any(|writable| place.starts_with(writable)) {
+        } else if writable.iter().any(|writable| place.starts_with(writable))
+            // Times of access are kept nowhere else.
+            || order.copies.iter().any(|copy| place.starts_with(copy))
+        {
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV
         } else {
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY

@@ -1,7 +1,9 @@
 //! The caller's side, and the outer helper: from the build's id into new namespaces.
 
+use super::copies::{self, Moment};
 use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
-use super::{How, Met, Printed, Purpose, Ran, SandboxError, Spec, StepRan, loopback, mounts};
+use super::tracer::{self, End, Tracer};
+use super::{Attempts, How, Met, Observed, Printed, Purpose, Ran, SandboxError, Spec, StepRan, loopback, mounts};
 use crate::json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,6 +14,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,12 @@ pub(super) struct Order {
     pub processes: u64,
     pub file_size: Option<u64>,
     pub tmp: u64,
+    /// Whether anything is observed.
+    pub watched: bool,
+    /// Places of roots that are copied into memory.
+    pub copies: Vec<OsString>,
+    /// Whether a tracer follows.
+    pub traced: bool,
 }
 
 /// What the helpers say, a line each.
@@ -61,6 +70,8 @@ pub(super) enum Report {
         why: String,
     },
     Broken(String),
+    /// Beside one of the others, after it.
+    Observed(Box<Observed>),
 }
 
 impl Report {
@@ -84,7 +95,11 @@ impl Report {
 }
 
 /// [`super::run`] on Linux.
-pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, SandboxError> {
+pub(super) fn run(
+    spec: &Spec,
+    output: &mut dyn FnMut(&[u8]),
+    observed: &mut Option<Box<Observed>>,
+) -> Result<Ran, SandboxError> {
     let fail = |what| move |why: io::Error| SandboxError::Io { what, why };
     let mut command = ourselves(OUTER)?;
     let (mut log, log_writer) = io::pipe().map_err(fail("make a pipe"))?;
@@ -111,6 +126,9 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
         processes: spec.limits.processes,
         file_size: spec.limits.file_size,
         tmp: spec.limits.tmp,
+        watched: spec.watch.is_some(),
+        copies: spec.watch.iter().flat_map(|watch| watch.copies.iter().cloned().map(OsString::from)).collect(),
+        traced: spec.watch.as_ref().is_some_and(|watch| watch.attempts),
     };
     // A helper that ended early says why in its reports. The pipe stays open: its end tells the helper that we are gone.
     let _ = orders.write_all(&order.line());
@@ -158,7 +176,7 @@ pub(super) fn run(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, San
         }
     }
     let status = child.0.wait().map_err(fail("wait for the helper process"))?;
-    conclude(spec, &said, || format!("it ended without a result ({status})"))
+    conclude(spec, &said, observed, || format!("it ended without a result ({status})"))
 }
 
 /// Kills everything. The pipe ends when the last process of the build did.
@@ -168,12 +186,24 @@ fn end(helper: &mut KilledOnDrop, log: &mut io::PipeReader) -> Result<(), Sandbo
 }
 
 /// What the reports come to.
-fn conclude(spec: &Spec, said: &[u8], silence: impl FnOnce() -> String) -> Result<Ran, SandboxError> {
+fn conclude(
+    spec: &Spec,
+    said: &[u8],
+    observed: &mut Option<Box<Observed>>,
+    silence: impl FnOnce() -> String,
+) -> Result<Ran, SandboxError> {
     let mut steps = Vec::new();
     let mut enforced = Vec::new();
+    let mut reports = Vec::new();
     for line in said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let report = json::parse(line, LINE).map_err(|err| SandboxError::Helper(err.to_string()))?;
+        match json::parse(line, LINE).map_err(|err| SandboxError::Helper(err.to_string()))? {
+            Report::Observed(told) => *observed = Some(told),
+            report => reports.push(report),
+        }
+    }
+    for report in reports {
         return Err(match report {
+            Report::Observed(_) => continue,
             Report::Ready(names) => {
                 enforced = names;
                 continue;
@@ -240,26 +270,42 @@ fn enter() -> Result<(), Report> {
         (CloneFlags::CLONE_NEWIPC, "IPC"),
         (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
     ])?;
-    mounts::build(&order)?;
+    let proc = order.traced.then(tracer::proc).transpose()?;
+    let left = mounts::build(&order)?;
     nix::unistd::sethostname("build").map_err(Report::refused("set the host name"))?;
     loopback::up().map_err(Report::refused("bring up the loopback"))?;
 
     let broken = |err: io::Error| Report::Broken(err.to_string());
     let begun = Instant::now();
     let mut orders = inner.0.stdin.take().ok_or_else(|| Report::Broken("no pipe".into()))?;
+    // Before the filters, by which calls fail that no tracer is told of.
+    let pid = rustix::process::Pid::from_child(&inner.0);
+    let seize = |proc| Tracer::seize(nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get()), proc);
+    let tracer = proc.map(seize).transpose()?;
     // When it ended early, it has said why.
     let _ = orders.write_all(&order.line());
 
-    let pid = rustix::process::Pid::from_child(&inner.0);
+    if let Some(tracer) = tracer {
+        let (ended, attempts) = tracer.follow(order.time)?;
+        // It was waited for: its number may be another's.
+        std::mem::forget(inner);
+        observe(&order, left, Some(attempts))?;
+        return match ended {
+            End::Ended(true) => Ok(()),
+            End::Ended(false) => Err(Report::Broken("process 1 of the sandbox failed".into())),
+            End::TimedOut => Err(Report::TimedOut),
+        };
+    }
     let end = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
         .map_err(|err| Report::refused_io("watch a process (pidfd_open)")(err.into()))?;
     loop {
-        let left = order.time.saturating_sub(begun.elapsed());
-        let wait = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let still = order.time.saturating_sub(begun.elapsed());
+        let wait = PollTimeout::try_from(still + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], wait) {
             Ok(0) if begun.elapsed() >= order.time => {
                 // Waiting for process 1 of a namespace is waiting for all that was in it.
                 inner.0.kill().and_then(|()| inner.0.wait()).map_err(broken)?;
+                observe(&order, left, None)?;
                 return Err(Report::TimedOut);
             }
             Ok(0) | Err(Errno::EINTR) => {}
@@ -268,9 +314,21 @@ fn enter() -> Result<(), Report> {
         }
     }
     match inner.0.wait().map_err(broken)? {
-        status if status.success() => Ok(()),
+        status if status.success() => observe(&order, left, None),
         status => Err(Report::Broken(format!("process 1 of the sandbox: {status}"))),
     }
+}
+
+/// Tells what was observed. Process 1 has moved into the root, and with it whoever shared its namespace of mounts and had the old root: us.
+fn observe(order: &Order, left: Option<Moment>, attempts: Option<Attempts>) -> Result<(), Report> {
+    if order.watched {
+        let places: Vec<PathBuf> = order.copies.iter().map(PathBuf::from).collect();
+        let look = |left| copies::look(Path::new("/"), &places, left);
+        let copies = left.map(look).transpose();
+        let copies = copies.map_err(Report::refused_io("look at what was read of the environment"))?;
+        Report::Observed(Box::new(Observed { copies, attempts })).send();
+    }
+    Ok(())
 }
 
 /// Makes namespaces, all at once; where that is refused, one after the other, to say which it is.

@@ -6,7 +6,7 @@
 //! Calls of another architecture (32-bit programs on x86_64) end the process: the filter does not know their numbers.
 
 use super::Purpose;
-use super::outer::Report;
+use super::outer::{Order, Report};
 use nix::libc;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -110,16 +110,26 @@ const NEW_NAMESPACES: [libc::c_int; 7] = [
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Installs the filters for this process and all that it starts.
-pub(super) fn filter(purpose: Purpose) -> Result<(), Report> {
+pub(super) fn filter(order: &Order) -> Result<(), Report> {
     let refused = |why: String| Report::Unavailable { what: "filter system calls (seccomp)".into(), why };
-    for program in programs(purpose).map_err(|err| refused(err.to_string()))? {
+    let watching = Watching { reads: order.watched, attempts: order.traced };
+    for program in programs(order.purpose, watching).map_err(|err| refused(err.to_string()))? {
         apply_filter(&program).map_err(|err| refused(err.to_string()))?;
     }
     Ok(())
 }
 
+/// What is observed of the steps.
+#[derive(Clone, Copy, Default)]
+struct Watching {
+    /// Times of access: reading without moving them is refused, as it is to anybody who does not own the file.
+    reads: bool,
+    /// A tracer is there, without which the calls that it is told of would fail.
+    attempts: bool,
+}
+
 /// One program for each answer; the kernel takes the strictest.
-fn programs(purpose: Purpose) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+fn programs(purpose: Purpose, watching: Watching) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let arg = |index, op, value: i64| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value.cast_unsigned());
     let always = |calls: &[i64]| -> Rules { calls.iter().map(|call| (*call, Vec::new())).collect() };
@@ -138,6 +148,19 @@ fn programs(purpose: Purpose) -> Result<Vec<BpfProgram>, seccompiler::BackendErr
     }
     denied.insert(libc::SYS_ioctl, ioctl);
 
+    let mut absent = always(ABSENT);
+    if watching.reads {
+        let unnoticed = i64::from(libc::O_NOATIME);
+        let has = |index| arg(index, SeccompCmpOp::MaskedEq(unnoticed.cast_unsigned()), unnoticed);
+        denied.insert(libc::SYS_openat, vec![SeccompRule::new(vec![has(2)?])?]);
+        #[cfg(target_arch = "x86_64")]
+        denied.insert(libc::SYS_open, vec![SeccompRule::new(vec![has(1)?])?]);
+        let set = arg(1, SeccompCmpOp::Eq, libc::F_SETFL.into())?;
+        denied.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![set, has(2)?])?]);
+        // Its flags are in memory.
+        absent.insert(libc::SYS_openat2, Vec::new());
+    }
+
     let others =
         FAMILIES.iter().map(|family| arg(0, SeccompCmpOp::Ne, (*family).into())).collect::<Result<Vec<_>, _>>()?;
     let others = SeccompRule::new(others)?;
@@ -150,7 +173,7 @@ fn programs(purpose: Purpose) -> Result<Vec<BpfProgram>, seccompiler::BackendErr
     let mut programs = Vec::new();
     for (rules, errno) in [
         (denied, libc::EPERM),
-        (always(ABSENT), libc::ENOSYS),
+        (absent, libc::ENOSYS),
         (families, libc::EAFNOSUPPORT),
         (protocols, libc::EPROTONOSUPPORT),
         (refused, libc::EPERM),
@@ -160,6 +183,10 @@ fn programs(purpose: Purpose) -> Result<Vec<BpfProgram>, seccompiler::BackendErr
         let answer = SeccompAction::Errno(errno.cast_unsigned());
         let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, answer, arch)?.try_into()?;
         programs.push(program);
+    }
+    if watching.attempts {
+        let calls = told(arg)?;
+        programs.push(SeccompFilter::new(calls, SeccompAction::Allow, SeccompAction::Trace(0), arch)?.try_into()?);
     }
     #[cfg(target_arch = "x86_64")]
     if let Some(first) = programs.first_mut() {
@@ -188,6 +215,41 @@ fn core_limit(
     Ok((settled, [(libc::SYS_prlimit64, vec![exchange])].into()))
 }
 
+/// What the tracer is told of: where a path or an address goes to the kernel.
+fn told(
+    arg: impl Fn(u8, SeccompCmpOp, i64) -> Result<SeccompCondition, seccompiler::BackendError>,
+) -> Result<Rules, seccompiler::BackendError> {
+    // With a descriptor and no path, there is nothing to tell; `fstat` is the most frequent of all.
+    let empty = i64::from(libc::AT_EMPTY_PATH);
+    let named = |at| Ok(vec![SeccompRule::new(vec![arg(at, SeccompCmpOp::MaskedEq(empty.cast_unsigned()), 0)?])?]);
+    let addressed = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    let mut rules: Rules = [
+        libc::SYS_openat,
+        libc::SYS_faccessat,
+        libc::SYS_faccessat2,
+        libc::SYS_readlinkat,
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_connect,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_stat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_lstat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_access,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
+    ]
+    .map(|call| (call, Vec::new()))
+    .into();
+    rules.insert(libc::SYS_newfstatat, named(3)?);
+    rules.insert(libc::SYS_statx, named(2)?);
+    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![addressed])?]);
+    Ok(rules)
+}
+
 /// The x32 calls have the same architecture value as the 64-bit ones and numbers from 2³⁰: `mount` once more, by another number.
 #[cfg(target_arch = "x86_64")]
 fn refuse_x32(program: &mut BpfProgram) {
@@ -212,7 +274,7 @@ mod tests {
 
     /// What the filters answer to a call, by the rules of seccomp(2): the strictest of their answers, which are errors or `ALLOW`.
     /// A kernel without x32 gives ENOSYS by itself; only this shows that the filter does.
-    fn answer(arch: u32, number: u32, args: [u64; 6]) -> u32 {
+    fn answer(watching: Watching, arch: u32, number: u32, args: [u64; 6]) -> u32 {
         let word = |at: u32| match at {
             0 => number,
             4 => arch,
@@ -236,15 +298,16 @@ mod tests {
                 }
             }
         };
-        programs(Purpose::Build).unwrap().iter().map(run).min_by_key(|answer| answer & 0xffff_0000).unwrap()
+        programs(Purpose::Build, watching).unwrap().iter().map(run).min_by_key(|answer| answer & 0xffff_0000).unwrap()
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn every_door_and_its_second_number() {
         const OURS: u32 = 0xc000_003e;
+        const NOT: Watching = Watching { reads: false, attempts: false };
         let error = |errno: i32| libc::SECCOMP_RET_ERRNO | errno as u32;
-        let call = |number: i64, first: u64, second: u64| answer(OURS, number as u32, [first, second, 0, 0, 0, 0]);
+        let call = |number: i64, first: u64, second: u64| answer(NOT, OURS, number as u32, [first, second, 0, 0, 0, 0]);
         assert_eq!(call(libc::SYS_read, 0, 0), ALLOW);
         assert_eq!(call(libc::SYS_mount, 0, 0), error(libc::EPERM));
         assert_eq!(call(libc::SYS_mount | 0x4000_0000, 0, 0), error(libc::ENOSYS));
@@ -270,16 +333,31 @@ mod tests {
         assert_eq!(call(libc::SYS_socket, 40 | 1 << 32, 1), error(libc::EAFNOSUPPORT));
         assert_eq!(call(libc::SYS_socketpair, libc::AF_UNIX as u64, 1), ALLOW);
         assert_eq!(call(libc::SYS_socketpair, libc::AF_TIPC as u64, 1), error(libc::EAFNOSUPPORT));
-        let netlink = |protocol| answer(OURS, libc::SYS_socket as u32, [libc::AF_NETLINK as u64, 3, protocol, 0, 0, 0]);
+        let netlink =
+            |protocol| answer(NOT, OURS, libc::SYS_socket as u32, [libc::AF_NETLINK as u64, 3, protocol, 0, 0, 0]);
         assert_eq!((netlink(0), netlink(9)), (ALLOW, error(libc::EPROTONOSUPPORT)));
         let limit = |of: libc::__rlimit_resource_t, new, old| {
-            answer(OURS, libc::SYS_prlimit64 as u32, [0, of.into(), new, old, 0, 0])
+            answer(NOT, OURS, libc::SYS_prlimit64 as u32, [0, of.into(), new, old, 0, 0])
         };
         assert_eq!(limit(libc::RLIMIT_CORE, 1 << 40, 0), error(0), "taken for done");
         assert_eq!(limit(libc::RLIMIT_CORE, 1, 1 << 40), error(libc::EPERM));
         assert_eq!((limit(libc::RLIMIT_CORE, 0, 1), limit(libc::RLIMIT_AS, 1, 0)), (ALLOW, ALLOW));
         assert_eq!(call(libc::SYS_setrlimit, libc::RLIMIT_CORE.into(), 1), error(0));
         assert_eq!(call(libc::SYS_setrlimit, libc::RLIMIT_AS.into(), 1), ALLOW);
-        assert_eq!(answer(0x4000_0003, 20, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS, "a 32-bit call");
+        let reads = Watching { reads: true, attempts: false };
+        let noatime = libc::O_NOATIME as u64;
+        let set = libc::F_SETFL as u64;
+        for (call, args) in [
+            (libc::SYS_open, [0, noatime, 0]),
+            (libc::SYS_openat, [0, 0, noatime | 1]),
+            (libc::SYS_fcntl, [0, set, noatime]),
+        ] {
+            let call =
+                |watching, args: [u64; 3]| answer(watching, OURS, call as u32, [args[0], args[1], args[2], 0, 0, 0]);
+            assert_eq!((call(NOT, args), call(reads, args)), (ALLOW, error(libc::EPERM)));
+            assert_eq!(call(reads, args.map(|arg| arg & !noatime)), ALLOW);
+        }
+        assert_eq!(answer(reads, OURS, libc::SYS_openat2 as u32, [0; 6]), error(libc::ENOSYS));
+        assert_eq!(answer(NOT, 0x4000_0003, 20, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS, "a 32-bit call");
     }
 }

@@ -1,7 +1,7 @@
 //! Writing recorded trees: a source to build from, outputs to keep.
 
 use super::write::{self, Writer};
-use super::{Form, Source, SourceError, commit, remove_tree};
+use super::{Form, Opaque, Source, SourceError, commit, remove_tree};
 use crate::archive::{self, ArchiveError, Member};
 use crate::path::TreePath;
 use crate::tree::{Entry, Node, Tree};
@@ -9,8 +9,9 @@ use std::path::Path;
 
 impl Source {
     /// Writes exactly the files of `tree`, as it was scanned from here, into `dest`, a fresh empty directory of ours: directories and
-    /// executable files 0755, others 0644, whatever the umask; every time is `epoch`, in seconds.
-    pub fn materialise(&self, tree: &Tree, dest: &Path, epoch: i64) -> Result<(), SourceError> {
+    /// executable files 0755, others 0644, whatever the umask; every time is `epoch`, in seconds. Returns the compiled code
+    /// among them.
+    pub fn materialise(&self, tree: &Tree, dest: &Path, epoch: i64) -> Result<Vec<Opaque>, SourceError> {
         let writer = Writer::new(tree, dest, &self.path, Some(epoch))?;
         writer.directories()?;
         match &self.form {
@@ -30,7 +31,8 @@ impl Source {
                 self.files_from_archives(&writer, &parts)?;
             }
         }
-        writer.finish()
+        writer.finish()?;
+        Ok(writer.opaque())
     }
 
     fn files_from_archives(&self, writer: &Writer<'_>, parts: &[Part<'_>]) -> Result<(), SourceError> {

@@ -1,6 +1,6 @@
 //! Recorded entries into a fresh directory.
 
-use super::{SourceError, Special};
+use super::{Opaque, SourceError, Special, opaque};
 use crate::digest::{Content, ContentHasher, Wanted};
 use crate::path::TreePath;
 use crate::scan::{beneath, read};
@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes copied at a time.
 const BLOCK: usize = 128 << 10;
@@ -29,6 +30,7 @@ pub(super) struct Writer<'a> {
     mask: u32,
     /// Permission bits of the directory itself, where it is not to stay as it is.
     root: Option<u32>,
+    opaque: Mutex<Vec<Opaque>>,
 }
 
 /// A recorded file.
@@ -63,7 +65,7 @@ impl<'a> Writer<'a> {
             let time = Timespec { tv_sec, tv_nsec: 0 };
             Timestamps { last_access: time, last_modification: time }
         });
-        Ok(Writer { tree, dest, dest_path, from_path, times, mask: 0o7777, root: None })
+        Ok(Writer { tree, dest, dest_path, from_path, times, mask: 0o7777, root: None, opaque: Mutex::default() })
     }
 
     /// The directory itself gets the permission bits `root`; of the others, those that [`Special`] says.
@@ -212,9 +214,11 @@ impl<'a> Writer<'a> {
                 git_blob_sha256: file.content.git_blob_sha256.is_some(),
             },
         );
-        let mut total = 0;
+        let (mut total, mut start) = (0, Vec::new());
         loop {
             let n = read::read(data, buffer).map_err(|err| SourceError::io("read", self.from_path, err))?;
+            // A stream may give a few bytes at a time.
+            start.extend_from_slice(&buffer[..n.min(opaque::ENOUGH - start.len())]);
             total += n as u64;
             if n == 0 || total > size {
                 break;
@@ -227,6 +231,10 @@ impl<'a> Writer<'a> {
         }
         if total > size || hasher.finish() != *file.content {
             return Err(self.changed(file.path));
+        }
+        if let Some(kind) = opaque::kind(&start) {
+            let mut found = self.opaque.lock().unwrap_or_else(PoisonError::into_inner);
+            found.push(Opaque { path: file.path.clone(), kind });
         }
         // Last, since writing takes away set-user-id bits and changes times.
         self.seal(&out, file.path, file.perm)
@@ -262,6 +270,13 @@ impl<'a> Writer<'a> {
         let root =
             root.and_then(|()| self.times.as_ref().map_or(Ok(()), |times| rustix::fs::futimens(&self.dest, times)));
         root.map_err(|err| SourceError::io("write", self.dest_path, err))
+    }
+
+    /// Compiled code among what was written, sorted.
+    pub(super) fn opaque(self) -> Vec<Opaque> {
+        let mut found = self.opaque.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_unstable();
+        found
     }
 
     fn seal(&self, fd: impl AsFd, path: &TreePath, perm: u32) -> Result<(), SourceError> {

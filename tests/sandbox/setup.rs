@@ -96,6 +96,7 @@ pub fn spec(build: &Path, script: &str) -> Spec {
             log: 1 << 30,
         },
         stop: Default::default(),
+        watch: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::build::BuildError;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::trace::ADVICE;
 use crate::environment::FingerprintError;
 use crate::sandbox::{How, Met, SandboxError};
 use crate::scan::ScanError;
@@ -14,6 +15,10 @@ const XFSZ_IN_SHELL: i32 = 128 + XFSZ;
 
 impl From<BuildError> for Failure {
     fn from(err: BuildError) -> Failure {
+        // What was observed has a place of its own.
+        if let BuildError::Traced { why, .. } = err {
+            return (*why).into();
+        }
         let exit = match &err {
             BuildError::Sandbox(
                 SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. } | SandboxError::LogTooLong { .. },
@@ -26,6 +31,7 @@ impl From<BuildError> for Failure {
             | BuildError::Stale(_)
             | BuildError::Epoch(_)
             | BuildError::NotInImage
+            | BuildError::Untraceable
             | BuildError::Unfit(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
             BuildError::Git(_) | BuildError::NoImage => Exit::Internal,
@@ -61,7 +67,7 @@ impl From<BuildError> for Failure {
                     Some(_) => failure.hint(format!("{limit} in the recipe gives more")),
                     None => failure.hint(format!("build elsewhere: {limit}")),
                 });
-                failure.hint("the build has no network, and sees of this machine what the recipe names alone")
+                failure.hint("the build has no network, and sees of this machine what the recipe names alone").hint(ADVICE)
             }
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
             BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
@@ -76,7 +82,7 @@ impl From<BuildError> for Failure {
             BuildError::Stale(path) => {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
-            BuildError::NotInImage => failure.hint("leave --sandbox=none out"),
+            BuildError::NotInImage | BuildError::Untraceable => failure.hint("leave --sandbox=none out"),
             BuildError::Unfit(_) => failure.hint("`countersign lock` makes a new one"),
             BuildError::Image { .. } => failure.hint("`countersign cache verify` removes what is not as it should be"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),

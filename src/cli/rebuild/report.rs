@@ -1,7 +1,7 @@
 //! A rebuild's result in words and as JSON.
 
 use super::super::compare::Located;
-use super::super::copies::copies_json;
+use super::super::copies::{copies_json, opaque_json};
 use super::super::exit::Exit;
 use super::super::ui;
 use super::Outcome;
@@ -49,6 +49,7 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
             "observation": built.observation,
             "outputs": judgement.outputs.iter().map(output_json).collect::<Vec<_>>(),
             "copies": copies_json(copies),
+            "opaque": opaque_json(&built.opaque),
             "published": published.located.iter().map(Located::json).collect::<Vec<_>>(),
             "publishedDiffersFromSigned": published.foreign.iter().map(|d| d.path.escaped()).collect::<Vec<_>>(),
             "kept": kept.map(Path::to_string_lossy),
