@@ -421,7 +421,7 @@ pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
         controls: built.controls(),
         variables: plan.variables(),
         environment: Some(built.environment),
-        environment_kind: Default::default(),
+        environment_kind: plan.pinned().kind,
         outputs: built.outputs.digest(),
         builder,
         claimed: None,
