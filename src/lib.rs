@@ -4,7 +4,7 @@
 //!
 //! - values: digests, strict JSON, paths inside a tree;
 //! - a directory, an archive or a commit to a [`tree::Tree`] and its listing, and back to files;
-//! - a recipe, an environment and a source to outputs, in the sandbox;
+//! - a recipe, what its lock names (mirrors, the store, images of archives, layers or packages) and a source to outputs, in the sandbox;
 //! - what was observed as statements in signed envelopes, and those in bundles;
 //! - a manifest answered blind, and what differs;
 //! - a policy of the verifier's own, and the answer;

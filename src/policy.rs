@@ -176,6 +176,13 @@ impl Policy {
             line: err.span().and_then(at),
             why: err.message().trim().replace('\n', ", "),
         })?;
+        // A struct is also read from an array, value by value: no other reader takes that.
+        let whole: toml::Table = toml::from_str(text)
+            .map_err(|err| PolicyError { line: None, why: err.message().trim().replace('\n', ", ") })?;
+        let signers = whole.get("signer").and_then(toml::Value::as_array).into_iter().flatten();
+        if !signers.chain(whole.get("require")).all(toml::Value::is_table) {
+            return Err(PolicyError { line: None, why: "an array stands where a table should".to_owned() });
+        }
         if wire.signer.len() > MAX_SIGNERS {
             return Err(PolicyError { line: None, why: format!("more than {MAX_SIGNERS} signers") });
         }

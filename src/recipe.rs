@@ -240,6 +240,7 @@ impl Recipe {
             line: err.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1),
             what: err.message().lines().collect::<Vec<_>>().join(" "),
         })?;
+        only_tables(text)?;
         check(typed, text)
     }
 
@@ -252,6 +253,15 @@ impl Recipe {
     pub fn is_output(&self, path: &TreePath) -> bool {
         self.outputs.iter().any(|glob| glob.covers(path))
     }
+}
+
+/// A struct is also read from an array, value by value: no other reader takes that, so it would be a recipe that says nothing to the rest.
+fn only_tables(text: &str) -> Result<(), RecipeError> {
+    let whole: toml::Table = toml::from_str(text).map_err(|err| wrong(err.message()))?;
+    let tools = whole.get("environment").and_then(|environment| environment.get("tools")?.as_array());
+    let tables = ["release", "source", "build", "environment", "limits"].into_iter();
+    let mut all = tables.filter_map(|name| whole.get(name)).chain(tools.into_iter().flatten());
+    if all.any(|value| !value.is_table()) { Err(wrong("an array stands where a table should")) } else { Ok(()) }
 }
 
 fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
@@ -397,6 +407,7 @@ kind = "host"
             ("kind = \"host\"", "kind = \"host\"\n[limits]\noutputs = \"1025GiB\"", None, "limits.outputs is"),
             ("kind = \"host\"", "kind = \"host\"\n[limits]\nlog = \"17GiB\"", None, "limits.log is"),
             ("name = \"hello\"", "name = \"a\"\nname = \"b\"", Some(2), "duplicate key"),
+            ("[source]\nexclude = [\".git\"]", "source = [[\".git\"], 0]", None, "an array stands"),
         ] {
             assert!(SMALL.contains(from), "{from}");
             let err = Recipe::parse(SMALL.replace(from, to).as_bytes()).unwrap_err();

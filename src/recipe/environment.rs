@@ -383,6 +383,7 @@ mod tests {
             (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"")), "into another tool's"),
             (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"").replace("/opt/go", "/opt/go/2")), "into another tool's"),
             (GO.replace("from = \"go:go.tar.gz\"", "from = {}"), "no architecture"),
+            ("tools = [[\"go\", \"1\", \"go:go.tar\", \"/opt/go\", 1]]\n".to_owned(), "an array stands"),
         ] {
             let err = read(&text).unwrap_err();
             assert!(err.contains(why), "{text}: {err}");

@@ -211,7 +211,10 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
     if stated != computed {
         return Err(StatementError::Order { stated, computed });
     }
-    order.follows_its_recipe()?;
+    let kind = order.follows_its_recipe()?;
+    if environment.is_some() && environment_kind != kind {
+        return Err(StatementError::Entry("environment", format!("its kind is not {}, as the lock's is", kind.word())));
+    }
     if internal.observation == Observation::NotObserved {
         if environment.is_some() {
             return Err(StatementError::Entry("environment", "there is one, but the build was not observed".into()));

@@ -301,10 +301,14 @@ def statements():
                        "variable-number": recipe_of(more="[build.env]\nA = 1\n"), "time-zero": recipe_of(more="[limits]\ntime = 0\n"),
                        "size": recipe_of(more='[limits]\ntmp = "2GB"\n'), "size-zero": recipe_of(more='[limits]\nmemory = "0KiB"\n'),
                        "size-plus": recipe_of(more='[limits]\nmemory = "+1KiB"\n'), "sequence": recipe_of(more="[release]\nsequence = -1\n"),
+                       "source-array": "source = [[], 0]\n" + recipe_of(), "limits-array": "limits = []\n" + recipe_of(),
+                       "time-most": recipe_of(more="[limits]\ntime = 604801\n"), "processes-most": recipe_of(more="[limits]\nprocesses = 1000001\n"),
+                       "tmp-most": recipe_of(more='[limits]\ntmp = "65GiB"\n'), "outputs-most": recipe_of(more='[limits]\noutputs = "1025GiB"\n'),
+                       "log-most": recipe_of(more='[limits]\nlog = "17GiB"\n'),
                        "previous": recipe_of(more='[release]\nprevious = "x"\n'), "channel": recipe_of(more='[release]\nchannel = "a b"\n')}.items():
         other(f"text-{name}", f"no recipe: {name}", recipe=text)
     every = ('[build.env]\nCFLAGS = "-O2"\nPATH = "/usr/bin"\n[release]\nchannel = "stable"\ntarget = "x"\nsequence = 0\nprevious = "sha256:' + "0" * 64 + '"\n'
-             '[source]\nexclude = ["*.o", "**/x", "a/**"]\nstrip = 8\n[limits]\ntime = 1\nmemory = "1KiB"\nprocesses = 1\nfile-size = 1\ntmp = "3GiB"\n')
+             '[source]\nexclude = ["*.o", "**/x", "a/**"]\nstrip = 8\n[limits]\ntime = 1\nmemory = "1KiB"\nprocesses = 1\nfile-size = 1\ntmp = "64GiB"\noutputs = "1024GiB"\nlog = "16GiB"\n')
     same("every-key", "every key of a recipe", recipe=recipe_of(more='kind = "host"\n' + every))
     bad("listing-missing", "no source listing", dependency + "0", ...)
     bad("listing-twice", "two source listings", definition + "resolvedDependencies", [*dependencies, dependencies[0]])
@@ -335,7 +339,154 @@ def statements():
          [GOOD, line(VENDOR2, changed(provenance(VENDOR2), "predicate", {}))], policy(SIGNERS[0], signer(VENDOR2, "vendor"), rebuilders="none"))
 
 
+HEX, KEY = "ab" * 32, "0f" * 20
+ARCHIVE = f"part archive base.tar - {HEX} 7 vendor local:images/base.tar\n"
+OCI = (f"part oci-manifest image v1 {HEX} 500 vendor -\npart oci-config image v1 {HEX} 300 vendor -\n"
+       f"part oci-layer image v1 {'01' * 32} 9 vendor local:image/blobs/sha256/{'01' * 32}\npart oci-layer image v1 {HEX} 9 vendor -\n")
+DEBS = (f"part deb gcc:amd64 4:12.2.0-3 {HEX} 5208 openpgp:{KEY} debian:pool/main/g/gcc.deb\n"
+        f"part deb make:amd64 4.3-4.1 {HEX} 395760 openpgp:{KEY} debian:pool/main/m/make.deb\n")
+INDEX = (f"part index bookworm/main - {HEX} 9 openpgp:{KEY} debian:dists/bookworm/main/binary-amd64/Packages.xz\n"
+         f"part release bookworm - {HEX} 9 openpgp:{'0f' * 32} debian:dists/bookworm/InRelease\n")
+GO = f"part tool go 1.22 {HEX} 9 vendor go:go1.22.tar.gz\n"
+GO_TABLE = '[[environment.tools]]\nname = "go"\nversion = "1.22"\nfrom = "go:go1.22.tar.gz"\nat = "/opt/go"\nstrip = 1\n'
+ROOTFS_TABLE = 'kind = "rootfs"\nimage = "local:images/base.tar"\n'
+OCI_TABLE = 'kind = "oci"\nimage = "local:image"\nreference = "v1"\n'
+DEBIAN_TABLE = 'kind = "debian"\nsuites = ["bookworm"]\npackages = ["gcc", "make=4.3-4.1"]\n'
+HOST_TABLE = 'default-roots = false\nroots = ["/usr"]\n'
+
+
+def in_environment(table):
+    """A recipe with this environment."""
+    return recipe_of().partition("default-roots")[0] + table
+
+
+def lock_of(kind, parts, roots="", architecture="x86_64", tree=HEX):
+    return f"countersign-lock v1\nkind {kind}\nsource-date-epoch 1\narchitecture {architecture}\ntree {tree}\n{roots}{parts}"
+
+
+ROOTFS, DEBIAN = lock_of("rootfs", ARCHIVE), lock_of("debian", DEBS + INDEX)
+WITH_GO = lock_of("host", GO, "root /usr\n")
+
+
+def environments():
+    def good(name, what, table, lock, **more):
+        case(f"environment/good-{name}", "nothing: " + what, 0, None, [line(VENDOR, provenance(recipe=in_environment(table), lock=lock, **more))], ALONE)
+
+    def bad(name, what, table, lock, **more):
+        case(f"environment/{name}", what, 4, 5, [line(VENDOR, provenance(recipe=in_environment(table), lock=lock, **more))], ALONE)
+
+    def part(name, what, old, new, table=DEBIAN_TABLE, lock=DEBIAN):
+        assert old in lock, name
+        bad(f"part-{name}", f"the lock: {what}", table, lock.replace(old, new, 1))
+
+    good("rootfs", "an archive", ROOTFS_TABLE, ROOTFS)
+    good("oci", "an image of two layers", OCI_TABLE, lock_of("oci", OCI))
+    good("oci-without-layers", "an image without a layer", OCI_TABLE, lock_of("oci", OCI.partition("part oci-layer")[0]))
+    good("debian", "two packages, an index and a release file, with the fingerprints of keys", DEBIAN_TABLE, DEBIAN)
+    good("debian-packages-alone", "a lock that names no index and no release file", DEBIAN_TABLE, lock_of("debian", DEBS))
+    good("debian-more-packages", "a package that the recipe does not name", DEBIAN_TABLE.replace(', "make=4.3-4.1"', ""), DEBIAN)
+    good("debian-components", "two components", DEBIAN_TABLE + 'components = ["main", "updates/main"]\n', DEBIAN)
+    good("debian-suites", "a suite of another mirror", DEBIAN_TABLE.replace('["bookworm"]', '["bookworm", "security:bookworm-security"]'), DEBIAN)
+    good("host-tool", "a tool beside a host's paths", HOST_TABLE + GO_TABLE, WITH_GO)
+    good("rootfs-tool", "a tool in an image", ROOTFS_TABLE + GO_TABLE, lock_of("rootfs", ARCHIVE + GO))
+    each = GO_TABLE.replace('"go:go1.22.tar.gz"', '{ x86_64 = "go:a.tar.gz", aarch64 = "go:b.tar.gz" }')
+    good("tool-by-architecture", "a tool that is another archive for each architecture", HOST_TABLE + each, WITH_GO)
+    good("tools-beside-one-another", "two tools of which one directory begins like the other", HOST_TABLE + GO_TABLE + GO_TABLE.replace("go\"\n", "go-2\"\n"),
+         lock_of("host", GO + GO.replace("tool go ", "tool go-2 "), "root /usr\n"))
+    good("size-largest", "the largest size", ROOTFS_TABLE, ROOTFS.replace(" 7 ", f" {2**64 - 1} "))
+    good("place-unknown", "no place", ROOTFS_TABLE, ROOTFS.replace("local:images/base.tar", "-"))
+    good("order-of-sizes", "sizes are sorted as numbers, vouchers and places with the least first", OCI_TABLE, lock_of("oci", OCI + "".join(
+        f"part oci-layer image v1 {'ff' * 32} {rest}\n" for rest in ("9 vendor a:b", f"9 openpgp:{KEY} -", "10 vendor -", "10 vendor a:a", "10 vendor a-b:a"))))
+
+    bad("kind-of-annotation", "the environment's kind is not the lock's", ROOTFS_TABLE, ROOTFS, kind="host")
+    bad("kind-differs", "the lock is of another kind than the recipe", ROOTFS_TABLE, ROOTFS.replace("kind rootfs", "kind oci"))
+    bad("kind-host", "the recipe's image is not in the lock", ROOTFS_TABLE, lock_text(1, []))
+    bad("kind-unknown", "a kind that there is not", ROOTFS_TABLE.replace("rootfs", "snap"), ROOTFS)
+    bad("image-root", "a root in the lock of an image", ROOTFS_TABLE, lock_of("rootfs", ARCHIVE, "root /usr\n"))
+    bad("image-without-parts", "an image of nothing", ROOTFS_TABLE, lock_of("rootfs", ""))
+    bad("image-without-image", "neither architecture nor tree nor parts", ROOTFS_TABLE, "countersign-lock v1\nkind rootfs\nsource-date-epoch 1\n")
+    bad("host-without-parts", "architecture and tree of a host, and nothing that is unpacked", HOST_TABLE, lock_of("host", "", "root /usr\n"))
+    bad("host-part", "an archive in the lock of a host", HOST_TABLE, lock_of("host", ARCHIVE, "root /usr\n"))
+    bad("host-parts-before-roots", "parts before roots", HOST_TABLE + GO_TABLE, lock_of("host", GO + "root /usr\n"))
+    bad("architecture-missing", "no architecture", ROOTFS_TABLE, ROOTFS.replace("architecture x86_64\n", ""))
+    bad("architecture-blank", "an architecture with a blank", ROOTFS_TABLE, ROOTFS.replace("x86_64", "x86 64"))
+    bad("tree-missing", "no tree", ROOTFS_TABLE, ROOTFS.replace(f"tree {HEX}\n", ""))
+    bad("tree-upper-case", "the tree's digest in upper case", ROOTFS_TABLE, ROOTFS.replace(f"tree {HEX}", f"tree {HEX.upper()}"))
+    bad("tree-prefixed", "the tree's digest with its prefix", ROOTFS_TABLE, ROOTFS.replace("tree ", "tree sha256:"))
+    bad("tree-before-architecture", "the tree before the architecture", ROOTFS_TABLE,
+        ROOTFS.replace(f"architecture x86_64\ntree {HEX}\n", f"tree {HEX}\narchitecture x86_64\n"))
+    first, second = DEBS.splitlines(keepends=True)
+    part("order", "parts in another order", DEBS, second + first)
+    part("order-of-classes", "the index before the packages", DEBS + INDEX, INDEX + DEBS)
+    part("order-of-sizes", "sizes sorted as text", OCI, OCI + "".join(f"part oci-layer image v1 {'ff' * 32} {size} vendor -\n" for size in (10, 9)),
+         OCI_TABLE, lock_of("oci", OCI))
+    part("twice", "a part twice", first, first * 2)
+    part("class", "a class that there is not", "part deb", "part rpm")
+    part("class-upper-case", "a class in upper case", "part deb", "part Deb")
+    part("two-blanks", "two blanks between fields", "part deb ", "part deb  ")
+    part("field-missing", "a part without a place", f"openpgp:{KEY} debian:pool/main/g/gcc.deb", f"openpgp:{KEY}")
+    part("field-more", "a part of eight fields", "gcc.deb\n", "gcc.deb x\n")
+    part("word", "a name that is not ASCII", "gcc:amd64", "gcc\u00e9:amd64")
+    part("word-too-long", "a name of 257 bytes", " - ", " " + "a" * 257 + " ")
+    part("size-zeros", "a size with a leading zero", " 5208 ", " 05208 ")
+    part("size-plus", "a size with a sign", " 5208 ", " +5208 ")
+    part("size-large", "a size that is too large", " 5208 ", f" {2**64} ")
+    part("digest-upper-case", "a part's digest in upper case", f"3 {HEX}", f"3 {HEX.upper()}")
+    part("voucher", "a voucher that there is not", f"openpgp:{KEY}", f"trusted:{KEY}")
+    part("voucher-upper-case", "a fingerprint in upper case", f"openpgp:{KEY}", f"openpgp:{KEY.upper()}")
+    part("voucher-short", "a fingerprint of 39 digits", f"openpgp:{KEY}", f"openpgp:{KEY[1:]}")
+    part("voucher-bare", "a voucher without a fingerprint", f"openpgp:{KEY}", "openpgp")
+    for name, place in {"absolute": "debian:/pool/x", "parent": "debian:../x", "parent-inside": "debian:a/../x", "dot": "debian:./x", "empty-part": "debian:a//x",
+                        "url": "http://debian/x", "no-mirror": ":x", "no-path": "debian:", "bare": "x", "mirror": "deb/ian:x", "too-long": "debian:" + "a" * 2042}.items():
+        part(f"place-{name}", f"a place that is none: {name}", "debian:pool/main/g/gcc.deb", place)
+    many = "".join(f"part deb zz{n:05}:amd64 1 {HEX} 1 vendor -\n" for n in range(11_000))
+    bad("lock-too-long", "a lock of more than 1 MiB", DEBIAN_TABLE, lock_of("debian", DEBS + many + INDEX))
+    bad("archives", "two archives", ROOTFS_TABLE, lock_of("rootfs", ARCHIVE + ARCHIVE.replace("base", "more")))
+    bad("manifests", "two manifests", OCI_TABLE, lock_of("oci", OCI.replace("part oci-config", f"part oci-manifest image v2 {HEX} 1 vendor -\npart oci-config")))
+    bad("config-missing", "an image without its config", OCI_TABLE, lock_of("oci", "".join(each for each in OCI.splitlines(keepends=True) if "config" not in each)))
+    bad("class-of-another-kind", "a layer among packages", DEBIAN_TABLE, lock_of("debian", DEBS + OCI.splitlines(keepends=True)[3]))
+    bad("package-missing", "a package of the recipe is not in the lock", DEBIAN_TABLE, lock_of("debian", second))
+    bad("package-version", "a package has another version than the recipe", DEBIAN_TABLE, DEBIAN.replace("4.3-4.1", "4.3-4.2"))
+    bad("package-twice", "two versions of a package", DEBIAN_TABLE, DEBIAN.replace(first, first + first.replace("4:12.2.0-3", "4:12.2.0-4")))
+    bad("package-two-architectures", "a package of two architectures", DEBIAN_TABLE, DEBIAN.replace(first, first + first.replace("amd64", "i386", 1)))
+    bad("packages-none", "indices without packages", DEBIAN_TABLE, lock_of("debian", INDEX))
+    bad("tool-missing", "the recipe's tool is not in the lock", HOST_TABLE + GO_TABLE, lock_text(1, [b"/usr"]))
+    bad("tool-more", "a tool that the recipe does not name", HOST_TABLE, WITH_GO)
+    bad("tool-more-in-image", "a tool in an image that the recipe does not name", ROOTFS_TABLE, lock_of("rootfs", ARCHIVE + GO))
+    bad("tool-version", "another version of a tool", HOST_TABLE + GO_TABLE, WITH_GO.replace("1.22 ", "1.23 "))
+    bad("tool-twice", "a tool of two digests", HOST_TABLE + GO_TABLE, WITH_GO + GO.replace(HEX, "ff" * 32))
+    bad("tool-roots", "other roots beside a tool", HOST_TABLE + GO_TABLE, WITH_GO.replace("/usr", "/opt/x"))
+
+    def refused(name, what, table, lock=ROOTFS):
+        bad(f"recipe-{name}", f"no recipe: {what}", table, lock)
+
+    for key, value in {"default-roots": "true", "roots": "[]", "reference": '"v1"', "suites": '["a"]', "components": '["main"]', "packages": '["gcc"]', "x": "1"}.items():
+        refused(f"key-{key}", f"{key} beside an archive", f"{ROOTFS_TABLE}{key} = {value}\n")
+    bad("recipe-key-image", "no recipe: an image beside a host's paths", HOST_TABLE + 'image = "local:a"\n', LOCK)
+    refused("image-missing", "no image", 'kind = "rootfs"\n')
+    for name, place in {"bare": "base.tar", "unknown": "-", "parent": "local:../base.tar", "blank": "local:a b"}.items():
+        refused(f"image-{name}", f"an image that is no place: {name}", f'kind = "rootfs"\nimage = "{place}"\n')
+    for name, (old, new) in {"suites-missing": ('suites = ["bookworm"]\n', ""), "suites-empty": ('["bookworm"]', "[]"), "suite-slash": ('"bookworm"', '"a/b"'),
+                             "suite-parent": ('"bookworm"', '".."'), "suite-empty": ('"bookworm"', '"debian:"'), "suite-mirror": ('"bookworm"', '"a b:bookworm"'),
+                             "packages-missing": ('packages = ["gcc", "make=4.3-4.1"]\n', ""), "packages-empty": ('["gcc", "make=4.3-4.1"]', "[]"),
+                             "package-blank": ('"gcc"', '"g cc"'), "components-empty": ("packages", "components = []\npackages"),
+                             "suites-flat": ('["bookworm"]', '"bookworm"'), "packages-many": ('"gcc"', ", ".join(['"gcc"'] * 4096))}.items():
+        refused(name, name, DEBIAN_TABLE.replace(old, new), DEBIAN)
+    for name, (old, new) in {"relative": ('"/opt/go"', '"opt/go"'), "reserved": ('"/opt/go"', '"/proc/go"'), "private": ('"/opt/go"', '"/etc"'), "root": ('"/opt/go"', '"/"'),
+                             "strip": ("strip = 1", "strip = 9"), "from": ('"go:go1.22.tar.gz"', '"go1.22.tar.gz"'), "from-none": ('"go:go1.22.tar.gz"', "{}"),
+                             "from-unnamed": ('"go:go1.22.tar.gz"', '{ "" = "go:a" }'), "from-missing": ('from = "go:go1.22.tar.gz"\n', ""), "key": ("strip", "sha256"),
+                             "name-blank": ('"go"', '"g o"')}.items():
+        refused(f"tool-{name}", f"a tool: {name}", HOST_TABLE + GO_TABLE.replace(old, new), WITH_GO)
+    refused("tools-name", "two tools of one name", HOST_TABLE + GO_TABLE + GO_TABLE.replace("/opt/go", "/opt/x"), WITH_GO)
+    two = lock_of("host", GO + GO.replace("tool go ", "tool go2 "), "root /usr\n")
+    for name, at in {"one-directory": "/opt/go", "below": "/opt/go/2", "above": "/opt"}.items():
+        refused(f"tools-{name}", f"a tool in another's directory: {name}",
+                HOST_TABLE + GO_TABLE + GO_TABLE.replace('"go"', '"go2"').replace("/opt/go", at), two)
+    refused("tools-array", "a tool that is an array", HOST_TABLE + 'tools = [["go", "1.22", "go:go1.22.tar.gz", "/opt/go", 1]]\n', WITH_GO)
+
+
 bundles()
 envelopes()
 json_text()
 statements()
+environments()

@@ -1,5 +1,7 @@
 """Verify vectors for steps 2 and 6 to 11: policies, builders, releases, files, rebuilds, thresholds, dissent."""
 
+import json
+
 from cases_evidence import ALONE, BASE, GOOD, REBUILD, SIGNERS, case
 from kit import (APP, LOCK, REB1, REB2, REB3, SOURCE, TOOL, UNKNOWN, VENDOR, VENDOR2, P, changed, compact, encode, envelope, hashed, line, order_of,
                  policy, provenance, recipe_of, signer, ssh_line, subject, torsion_point, verdict)
@@ -18,6 +20,8 @@ def policies():
         case(f"policy/good-{name}", "nothing: " + what, 0, None, [GOOD, REBUILD], text)
 
     bad("empty", "an empty policy", "")
+    array = [VENDOR.name, VENDOR.line, ["vendor"], [VENDOR.builder], "o", "j", "p"]
+    bad("signer-array", "a signer that is an array", f'signer = [{json.dumps(array)}]\n[require]\nrebuilders = "none"\n')
     bad("no-signers", "no signer", policy())
     bad("no-require", "no requirements", vendor + rebuilder)
     bad("rebuilders-missing", "the number of rebuilders is not stated", policy(vendor, rebuilder, rebuilders=..., vendor=1))

@@ -124,8 +124,9 @@ def recipe_of(name="app", version="1.0", epoch='"git"', more=""):
             f'source-date-epoch = {epoch}\n[environment]\ndefault-roots = false\nroots = ["/usr"]\n{more}')
 
 
-def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK, level="isolated", environment="e1", builder=None, **release):
+def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK, level="isolated", environment="e1", builder=None, kind=None, **release):
     release = RELEASE | release
+    kind = kind or next((name for name in ("rootfs", "oci", "debian") if f"\nkind {name}\n" in lock), "host")
     recipe = recipe_of(release["product"], release["version"]) if recipe is None else recipe
     order = build_order(sha256(source.encode()), sha256(recipe.encode()), sha256(lock.encode()), release)
     dependencies = [
@@ -133,7 +134,7 @@ def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK,
         {"name": "lock", "digest": hashed(lock), "content": base64.b64encode(lock.encode()).decode()}]
     if level != "not-observed":
         dependencies.append({"name": "environment", "digest": hashed(environment), "mediaType": LISTING,
-                             "annotations": {"kind": "host", "vouchedBy": "builder"}})
+                             "annotations": {"kind": kind, "vouchedBy": "builder"}})
     return {"_type": STATEMENT, "subject": subjects or [subject()], "predicateType": PROVENANCE, "predicate": {
         "buildDefinition": {
             "buildType": "urn:countersign:buildtype:recipe:v1",

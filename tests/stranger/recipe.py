@@ -16,12 +16,24 @@ DEFAULT_ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr",
 RESERVED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/home/build", "/build")
 PRIVATE = ("/etc", "/home", "/media", "/mnt", "/root", "/srv", "/var")
 KEYS = {"release": {"channel", "target", "sequence", "previous"}, "source": {"exclude", "strip"},
-        "build": {"steps", "outputs", "env", "source-date-epoch"}, "environment": {"kind", "default-roots", "roots"},
-        "limits": {"time", "memory", "processes", "file-size", "tmp"}}
+        "build": {"steps", "outputs", "env", "source-date-epoch"},
+        "environment": {"kind", "default-roots", "roots", "image", "reference", "suites", "components", "packages", "tools"},
+        "limits": {"time", "memory", "processes", "file-size", "tmp", "outputs", "log"}}
+# Which keys go with a kind, and which classes of parts, with how many there must be where it is one number.
+KINDS = {"host": ({"default-roots", "roots"}, {}), "rootfs": ({"image"}, {"archive": 1}),
+         "oci": ({"image", "reference"}, {"oci-manifest": 1, "oci-config": 1, "oci-layer": None}),
+         "debian": ({"suites", "components", "packages"}, {"deb": None, "index": None, "release": None})}
+CLASSES = ("archive", "deb", "index", "oci-manifest", "oci-config", "oci-layer", "release", "tool")
+MAX_LIST, MAX_PARTS = 4096, 16384
+PART_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
+PLACE = re.compile(r"([A-Za-z0-9._-]+):([!-~]+)", re.ASCII)
+VOUCHER = re.compile(r"vendor|openpgp:(?:[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
+HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
+NUMBER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
 
 
 def read_recipe(text):
-    """What a statement's reader needs of a recipe: name, version, the sorted roots, and the epoch or "git"."""
+    """What a statement's reader needs of a recipe: name, version, the epoch or "git", and the environment that it asks for."""
     if len(text.encode()) > MAX_RECIPE:
         raise Refused("recipe", "too long")
     try:
@@ -49,30 +61,123 @@ def read_recipe(text):
     epoch = build.get("source-date-epoch", 315532800)
     if epoch != "git":
         _whole(epoch, 0)
-    _check(environment.get("kind", "host") == "host", "kind")
-    default = environment.get("default-roots", True)
+    _whole(limits.get("time", 1), 1, 604_800)
+    _whole(limits.get("processes", 1), 1, 1_000_000)
+    for name, most in {"memory": 2**64 - 1, "file-size": 2**64 - 1, "tmp": 64 << 30, "outputs": 1024 << 30, "log": 16 << 30}.items():
+        _size(limits.get(name, 1), most)
+    return {"name": table["name"], "version": table["version"], "epoch": epoch, "environment": _environment(environment)}
+
+
+def _environment(table):
+    """Kind, sorted roots, name and version of each tool, and the packages."""
+    kind = table.get("kind", "host")
+    _check(isinstance(kind, str) and kind in KINDS, "kind")
+    _check(set(table) <= {"kind", "tools"} | KINDS[kind][0], "a key of another kind")
+    tools = _tools(table.get("tools", []))
+    default = table.get("default-roots", kind == "host")
     _check(isinstance(default, bool), "default-roots")
-    extra = environment.get("roots", [])
+    extra = table.get("roots", [])
     _check(isinstance(extra, list), "roots")
     roots = sorted({_root(each) for each in [*(DEFAULT_ROOTS if default else ()), *extra]})
-    for name in ("time", "processes"):
-        _whole(limits.get(name, 1), 1)
-    for name in ("memory", "file-size", "tmp"):
-        _size(limits.get(name, 1))
-    return {"name": table["name"], "version": table["version"], "roots": roots, "epoch": epoch}
+    if kind in ("rootfs", "oci"):
+        _place(table.get("image"))
+        _text(table.get("reference", ""))
+    packages = []
+    if kind == "debian":
+        for each in _list(table.get("suites")):
+            mirror, colon, suite = _text(each).partition(":")
+            mirror, suite = (mirror, suite) if colon else ("debian", mirror)
+            _word(suite)
+            _check("/" not in suite, "no suite")
+            _place(f"{mirror}:dists/{suite}")
+        for each in _list(table.get("components", ["main"])):
+            _word(each)
+        packages = [_word(each) for each in _list(table.get("packages"))]
+    return {"kind": kind, "roots": roots, "tools": tools, "packages": packages}
+
+
+def _tools(tables):
+    _check(isinstance(tables, list) and len(tables) <= MAX_LIST, "tools")
+    places = []
+    for table in tables:
+        _check(isinstance(table, dict) and {"name", "version", "from", "at"} <= set(table) <= {"name", "version", "from", "at", "strip"}, "a tool")
+        _word(table["name"])
+        _word(table["version"])
+        places.append(_root(table["at"]) + b"/")
+        _check(_whole(table.get("strip", 0), 0) <= 8, "strip of a tool")
+        each = table["from"]
+        if isinstance(each, dict):
+            _check(each and "" not in each, "no architecture")
+        for place in each.values() if isinstance(each, dict) else [each]:
+            _place(place)
+    places.sort()
+    _check(not any(after.startswith(before) for before, after in zip(places, places[1:])), "a tool in another's directory")
+    named = [(table["name"], table["version"]) for table in tables]
+    _check(len({name for name, _ in named}) == len(named), "a tool twice")
+    return sorted(named)
 
 
 def read_lock(data):
-    """The epoch and the roots of a lock; refused where it is not the one text of them."""
+    """A lock as what it says; refused where it is not the one text of that."""
+    _check(len(data) <= MAX_LOCK, "too long a lock")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refused("lock") from error
-    found = re.fullmatch(r"countersign-lock v1\nkind host\nsource-date-epoch (0|[1-9][0-9]*)\n((?:root /[^\n]*\n)*)", text, re.ASCII)
-    _check(found and len(data) <= MAX_LOCK and int(found[1]) < 2**64, "no lock")
-    roots = [_allowed(b"/" + unescape_path(line[len("root /"):])) for line in found[2].split("\n")[:-1]]
+    _check(text.endswith("\n"), "a lock that is not ended")
+    lines = text[:-1].split("\n")[::-1]
+
+    def line(start):
+        return lines.pop()[len(start):] if lines and lines[-1].startswith(start) else None
+
+    _check(line("countersign-lock v1") == "", "no lock")
+    kind, epoch = line("kind "), line("source-date-epoch ")
+    _check(kind in KINDS, "a lock of no kind")
+    _check(epoch is not None and NUMBER.fullmatch(epoch) and int(epoch) < 2**64, "the lock's epoch")
+    architecture, tree, roots, parts = line("architecture "), None, [], []
+    if architecture is not None:
+        tree = line("tree ")
+        _check(NAME.fullmatch(architecture) and tree is not None and HEX.fullmatch(tree), "architecture and tree")
+    while kind == "host" and (root := line("root /")) is not None:
+        roots.append(_allowed(b"/" + unescape_path(root)))
+    while architecture is not None and (part := line("part ")) is not None:
+        parts.append(_part(part))
+    _check(not lines, "a line that does not stand there in a lock")
     _check(roots == sorted(set(roots)), "roots not in order, or twice")
-    return int(found[1]), roots
+    _check(parts == sorted(set(parts)) and len(parts) <= MAX_PARTS, "parts not in order, twice, or too many")
+    _check((architecture is None and kind == "host") or parts, "an image of nothing")
+    _check(kind != "host" or all(CLASSES[part[0]] == "tool" for part in parts), "more than tools beside a host's paths")
+    return {"kind": kind, "epoch": int(epoch), "architecture": architecture, "tree": tree, "roots": roots,
+            "parts": [(CLASSES[part[0]], *part[1:]) for part in parts]}
+
+
+def _part(text):
+    """The fields in the order by which parts are sorted."""
+    fields = text.split(" ")
+    _check(len(fields) == 7, "a part that has not seven fields")
+    class_word, name, version, digest, size, voucher, place = fields
+    _check(class_word in CLASSES and HEX.fullmatch(digest) and NUMBER.fullmatch(size) and int(size) < 2**64, "a part")
+    _check(VOUCHER.fullmatch(voucher), "a voucher")
+    mirror, _, path = (place if place == "-" else _place(place)).partition(":")
+    # `-` is before any place, `vendor` after `openpgp` by its bytes but first here.
+    return (CLASSES.index(class_word), _word(name), _word(version), digest, int(size), (voucher != "vendor", voucher), (place != "-", mirror, path))
+
+
+def fits(environment, lock):
+    """Section 3.2: whether a lock is one of what a recipe asks for."""
+    kind = environment["kind"]
+    _check(lock["kind"] == kind, "the lock is of another kind")
+    _check(lock["roots"] == environment["roots"], "the lock has other roots")
+    tools = [part[1:3] for part in lock["parts"] if part[0] == "tool"]
+    _check(tools == environment["tools"], "the lock has other tools")
+    classes, of_kind = [part[0] for part in lock["parts"] if part[0] != "tool"], KINDS[kind][1]
+    _check(set(classes) <= set(of_kind), "the lock has parts of another kind")
+    _check(all(number is None or classes.count(name) == number for name, number in of_kind.items()), "not one archive, manifest or config")
+    debs = [(part[1].split(":")[0], part[2]) for part in lock["parts"] if part[0] == "deb"]
+    _check(len(dict(debs)) == len(debs), "a package twice")
+    for each in environment["packages"]:
+        name, equals, version = each.partition("=")
+        _check(name in dict(debs) and (not equals or dict(debs)[name] == version), "a package is missing")
 
 
 def lock_text(epoch, roots):
@@ -93,6 +198,22 @@ def _allowed(raw):
     return raw
 
 
+def _list(values):
+    _check(isinstance(values, list) and 1 <= len(values) <= MAX_LIST, "a list that is missing, empty or too long")
+    return values
+
+
+def _word(value):
+    _check(PART_WORD.fullmatch(_text(value)), "no word")
+    return value
+
+
+def _place(value):
+    found = PLACE.fullmatch(_text(value))
+    _check(found and len(value) <= 2048 and not {"", ".", ".."} & set(found[2].split("/")), "no place")
+    return value
+
+
 def _globs(values):
     _check(isinstance(values, list), "no array of globs")
     for each in values:
@@ -108,18 +229,17 @@ def _variables(table):
     _check("SOURCE_DATE_EPOCH" not in table and len({name.upper() for name in names}) == len(names), "a variable twice")
 
 
-def _size(value):
+def _size(value, most):
     if isinstance(value, str):
         found = SIZE.fullmatch(value)
         _check(found, "no size")
         value = int(found[1]) << {"KiB": 10, "MiB": 20, "GiB": 30}[found[2]]
-        _check(value < 2**64, "no size")
-        return _check(value > 0, "a size of zero")
-    return _whole(value, 1)
+        return _check(0 < value <= most, "a size of zero, or too large")
+    return _whole(value, 1, most)
 
 
-def _whole(value, least):
-    _check(type(value) is int and least <= value < 2**63, "no number, or out of range")
+def _whole(value, least, most=2**63 - 1):
+    _check(type(value) is int and least <= value <= min(most, 2**63 - 1), "no number, or out of range")
     return value
 
 

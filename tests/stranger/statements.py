@@ -3,7 +3,7 @@
 import re
 
 from primitives import Refused, sha256, strict_base64, strict_json, unescape_path
-from recipe import NAME, PREFIXED, read_lock, read_recipe
+from recipe import NAME, PREFIXED, fits, read_lock, read_recipe
 from trees import refuse_folded
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -135,11 +135,12 @@ def _provenance(predicate):
     lock_bytes = strict_base64(_field(lock, "content", str))
     if sha256(lock_bytes) != lock_digest:
         raise Refused("lock", "the lock's content is not what its digest says")
-    _follows(read_recipe(recipe), release, *read_lock(lock_bytes))
+    pinned = read_lock(lock_bytes)
+    _follows(read_recipe(recipe), release, pinned)
     environment = [_listing(each) for each in named["environment"]]
     for each in named["environment"]:
         notes = _field(each, "annotations", dict)
-        _one_of(("host",), _field(notes, "kind", str))
+        _one_of((pinned["kind"],), _field(notes, "kind", str))
         _one_of(("builder",), _field(notes, "vouchedBy", str))
     for each in named["source"]:
         _ids(_field(each, "digest", dict).get("gitTree", "0" * 40), r"[0-9a-f]{40}")
@@ -175,12 +176,13 @@ def _claimed(claim, level):
     _sha256(claim, "environment")
 
 
-def _follows(recipe, release, epoch, roots):
+def _follows(recipe, release, lock):
     """Section 6.1: release and lock are those of the recipe."""
     if (release["product"], release["version"]) != (recipe["name"], recipe["version"]):
         raise Refused("release", "product or version is not the recipe's")
-    if roots != recipe["roots"] or recipe["epoch"] not in ("git", epoch):
-        raise Refused("lock", "the lock is not the recipe's")
+    if recipe["epoch"] not in ("git", lock["epoch"]):
+        raise Refused("lock", "the lock has another epoch than the recipe")
+    fits(recipe["environment"], lock)
 
 
 def _release(value):

@@ -170,6 +170,7 @@ fn what_other_tools_may_add_and_what_nobody_may() {
         (r#""content":""#, r#""Content":""#, "no content"),
         (r#""vouchedBy":"builder""#, r#""vouchedBy":"vendor""#, "unknown variant"),
         (r#""kind":"host","#, "", "lack kind"),
+        (r#""kind":"host","#, r#""kind":"oci","#, "its kind is not host"),
         ("tree.v1", "tree.v2", "media type"),
         ("swh:1:dir:", "swh:1:rev:", "swhid"),
         (r#""gitTreeSha256":"04"#, r#""gitTreeSha256":"4"#, "gitTreeSha256"),
