@@ -19,6 +19,7 @@ mod linux {
     fn spec(build_dir: PathBuf) -> Spec {
         Spec {
             build_dir,
+            purpose: Default::default(),
             roots: ["/bin", "/lib", "/lib64", "/usr"].map(|path| (path.into(), path.into())).into(),
             variables: [("PATH".to_owned(), "/usr/bin".to_owned())].into(),
             steps: vec![vec!["true".to_owned()]],

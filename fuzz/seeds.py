@@ -228,6 +228,68 @@ def unsigned():
             yield b"\0".join((*parts, b"\0\1\0 "))
 
 
+def layer(*members):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, kind, link in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kind, link, 0o4755
+            tar.addfile(member)
+    return out.getvalue()[:3072]
+
+
+def images():
+    lower = layer(("usr", tarfile.DIRTYPE, ""), ("usr/a", tarfile.REGTYPE, ""), ("lib", tarfile.SYMTYPE, "usr"), ("lib/h", tarfile.LNKTYPE, "usr/a"))
+    upper = layer(("usr/.wh.a", tarfile.REGTYPE, ""), ("lib/.wh..wh..opq", tarfile.REGTYPE, ""), ("lib", tarfile.DIRTYPE, ""), ("null", tarfile.CHRTYPE, ""))
+    yield b"l" + lower + b"\0\0\0\0|" + upper
+    yield b"td usr\nf usr/a abc\nl lib usr\nh lib/h /usr/a\n+\nw lib/a\nd lib\nx lib/b abc\no usr\nn usr/h\n"
+    yield b"tl a b\nl b ../a/..\nf a/x y\nl c /c/d\nd c/d\nf d/e/f g\n+\nf d x\nr d\nl e .\nl e/e e\n"
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+    manifest = b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",@0},"layers":[]}'
+    index = b'{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.%s.v1+json",@%d,"annotations":{"org.opencontainers.image.ref.name":"a"}}]}'
+    documents = [config, manifest, index % (b"manifest", 1)]
+    yield b"i" + b"\0".join(documents)
+    yield b"i" + b"\0".join([*documents, index % (b"index", 2)])
+
+
+def debian():
+    """Control files, versions, relations, indices, signed files and packages."""
+    def member(name, data):
+        return f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+
+    def tar(*files):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for name, data, mode in files:
+                header = tarfile.TarInfo(name)
+                header.size, header.mode = len(data), mode
+                archive.addfile(header, io.BytesIO(data))
+        return out.getvalue().rstrip(b"\0").ljust(512, b"\0") + b"\0" * 2048
+
+    def packet(tag, body):
+        return bytes([0xc0 | tag, 0xff]) + len(body).to_bytes(4, "big") + body
+    text = b"Package: a\nVersion: 1:2-3~x\nArchitecture: all\nMulti-Arch: same\nReplaces: b (<< 2)\nDescription: a\n b\n .\n"
+    yield b"\0" + text + b"\n" + text
+    yield b"\1" + b"1:2.0~rc1+b-3\n1:2.0-3+deb12u1\n2.0"
+    yield b"\2" + b"a (>= 1) | b:any (<< 2~), c (= 1:2-3), d:native"
+    digest = b"0123456789abcdef" * 4
+    place = b"Filename: pool/a.deb\nSize: 1\nSHA256: " + digest + b"\n"
+    yield b"\3" + text + place + b"Depends: b | c\n\n" + text.replace(b": a\n", b": b\n", 1) + place + b"Provides: c (= 1)\nEssential: yes\n"
+    key = packet(6, b"\4\0\0\0\1\x1b" + bytes(range(32))) + packet(13, b"a")
+    signature = packet(2, b"\4\1\x1b\x08\0\6\5\2\0\0\0\2\0\x0a\x09\x10" + bytes(8) + b"\0\0" + bytes(64))
+    signed = (b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nSuite: a\n- -\n-----BEGIN PGP SIGNATURE-----\n\n"
+              + base64.b64encode(signature) + b"\n-----END PGP SIGNATURE-----\n")
+    binary = key + signature
+    binary += packet(10, bytes(-(len(binary) + 6) % 4))
+    yield b"\4" + bytes([len(binary) // 4]) + binary + signed
+    yield (b"\4-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n" + base64.b64encode(key + signature) + b"\n-----END PGP PUBLIC KEY BLOCK-----\n\0" + signed)
+    control = tar(("./control", text, 0o644), ("./postinst", b"#!", 0o755), ("./triggers", b"interest x\n", 0o644), ("./conffiles", b"/etc/a\n", 0o644))
+    data = tar(("./etc/a", b"1", 0o644), ("./usr/bin/a", b"2", 0o755))
+    for pack, suffix in ((bytes, ""), (lambda data: gzip.compress(data, mtime=0), ".gz"), (lzma.compress, ".xz")):
+        parts = (("debian-binary", b"2.0\n"), ("control.tar" + suffix, pack(control)), ("data.tar" + suffix, pack(data)))
+        yield b"\5!<arch>\n" + b"".join(member(*part) for part in parts)
+
+
 def private_key():
     """An OpenSSH file of the seed 0 … 31, in clear."""
     def string(data):
@@ -240,6 +302,36 @@ def private_key():
     text = base64.b64encode(raw).decode()
     lines = "\n".join(text[at:at + 70] for at in range(0, len(text), 70))
     return f"-----BEGIN OPENSSH PRIVATE KEY-----\n{lines}\n-----END OPENSSH PRIVATE KEY-----\n".encode()
+
+
+def git_bundles():
+    with tempfile.TemporaryDirectory() as root:
+        def git(*arguments):
+            environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": root,
+                           "GIT_COMMITTER_DATE": "1700000000 +0000", "GIT_AUTHOR_DATE": "1700000000 +0000"}
+            subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@example.org", *arguments],
+                           cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
+        for form in ("sha1", "sha256"):
+            git("init", "-q", "-b", "main", f"--object-format={form}", form)
+            for number in range(3):
+                with open(os.path.join(root, form, "f"), "w", encoding="ascii") as file:
+                    file.write("".join(f"line {n}\n" for n in range(60)) + str(number))
+                git("-C", form, "add", "-A")
+                git("-C", form, "commit", "-q", "-m", str(number))
+            git("-C", form, "bundle", "create", "-q", "--version=3", "../bundle", "main")
+            data = read(os.path.join(root, "bundle"))
+            yield b"\0" + data
+            if form == "sha1":
+                yield b"\1" + data[:-20]
+
+
+def control_files():
+    digest, files = "0" * 64, ("x_1.0.orig.tar.gz", "x_1.0-1.debian.tar.xz")
+    text = "Format: 3.0 (quilt)\nSource: x\nVersion: 1:1.0-1\nChecksums-Sha256:\n"
+    text += "".join(f" {digest} 7 {name}\n" for name in files) + "Files:\n" + "".join(f" {digest[:32]} 7 {name}\n" for name in files)
+    yield text.encode()
+    signature = "-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n"
+    yield f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{text}\n{signature}".encode()
 
 
 def seeds():
@@ -268,7 +360,7 @@ def seeds():
     for bundles in by_group.values():
         for one, other in zip(bundles, bundles[1:]):
             yield "merge", one + b"\0" + other
-    for target, of in (("archive", archives), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
+    for target, of in (("archive", archives), ("debian", debian), ("dsc", control_files), ("git_bundle", git_bundles), ("oci", images), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
         for data in of():
             yield target, data
     yield "private_key", private_key()

@@ -157,6 +157,13 @@ pub(crate) enum Member<'a> {
 /// What is done with each member.
 pub(crate) type Visit<'a> = dyn FnMut(TreePath, Member<'_>) -> Result<(), ArchiveError> + 'a;
 
+/// Whose right to execute counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Executable {
+    ByOwner,
+    ByAnybody,
+}
+
 /// Reads the archive `path` as a source tree, `strip` leading parts of every member removed.
 pub fn tree(
     path: &Path,
@@ -165,6 +172,19 @@ pub fn tree(
     exclude: &Exclude<'_>,
     limit: u64,
     progress: Option<&Progress<'_>>,
+) -> Result<Scanned, ArchiveError> {
+    tree_of(path, strip, wanted, exclude, limit, progress, Executable::ByOwner)
+}
+
+/// The same, with a file executable by somebody for an executable file where that is wanted.
+pub(crate) fn tree_of(
+    path: &Path,
+    strip: u8,
+    wanted: Wanted,
+    exclude: &Exclude<'_>,
+    limit: u64,
+    progress: Option<&Progress<'_>>,
+    executable: Executable,
 ) -> Result<Scanned, ArchiveError> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut files: HashMap<TreePath, usize> = HashMap::new();
@@ -215,6 +235,7 @@ pub fn tree(
                     Ok(())
                 })?;
                 files.insert(at.clone(), entries.len());
+                let perm = if executable == Executable::ByAnybody && perm & 0o111 != 0 { 0o755 } else { perm };
                 Node::File { perm, content: hasher.finish() }
             }
             Member::Hard { target } => match files.get(&target) {
@@ -244,6 +265,23 @@ pub fn tree(
 /// See [`NAMES`].
 pub(crate) fn most_names(limit: u64) -> u64 {
     (limit / NAMES).max(LEAST_NAMES)
+}
+
+/// Leaves out what is excluded of entries that were read without that.
+pub(crate) fn without(entries: Vec<Entry>, exclude: &Exclude<'_>) -> (Vec<Entry>, Vec<TreePath>) {
+    let (mut kept, mut excluded) = (Vec::new(), BTreeSet::new());
+    for entry in entries {
+        match left_out(&entry.path, matches!(entry.node, Node::Dir { .. }), exclude) {
+            Some(top) => drop(excluded.insert(top)),
+            None => kept.push(entry),
+        }
+    }
+    let mut implied: BTreeSet<TreePath> = excluded.iter().filter_map(TreePath::parent).collect();
+    for entry in kept.iter().filter(|entry| matches!(entry.node, Node::Dir { .. })) {
+        implied.remove(&entry.path);
+    }
+    kept.extend(implied.into_iter().map(|path| Entry { path, node: Node::Dir { perm: 0o755 } }));
+    (kept, excluded.into_iter().collect())
 }
 
 /// An archive names what is below an excluded directory too: the top-most excluded path, if there is one.

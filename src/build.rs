@@ -76,6 +76,9 @@ pub enum BuildError {
         /// Files that the build did make, some of them.
         made: Vec<TreePath>,
     },
+    /// Outputs without a file: links name bytes, and what they name is not looked at.
+    #[error("no output is a file: {0} is a symbolic link, which is not followed")]
+    OnlyLinks(TreePath),
     /// A socket below a root: whoever listens there could be talked to from inside.
     #[error("there is a socket below the roots: /{0}")]
     Socket(TreePath),
@@ -408,6 +411,7 @@ pub fn run(
     let opaque = plan.source.materialise(&plan.tree, &dir, epoch)?;
     let spec = sandbox::Spec {
         build_dir: dir.clone(),
+        purpose: sandbox::Purpose::Build,
         roots: plan.view.mounts().collect(),
         variables: plan.variables(),
         steps: plan.recipe.steps.clone(),

@@ -16,6 +16,7 @@ pub mod path;
 pub mod stop;
 
 pub mod archive;
+pub mod fetch;
 pub mod fs;
 pub mod git;
 pub mod glob;
@@ -27,9 +28,13 @@ pub mod tree;
 #[cfg(unix)]
 pub mod build;
 #[cfg(unix)]
+pub mod debian;
+#[cfg(unix)]
 pub mod environment;
-pub mod fetch;
 pub mod lock;
+pub mod mirrors;
+#[cfg(unix)]
+pub mod oci;
 pub mod recipe;
 #[cfg(unix)]
 pub mod rootfs;

@@ -1,4 +1,5 @@
-//! Commits of a git repository as sources, and whether a checkout is what its commit says. The only user of gix.
+//! Commits of a git repository as sources, be it on disk, a bundle or somewhere else, and whether a checkout is what its commit says. The only
+//! user of gix.
 //!
 //! The repository may be anybody's. No `git` is run, no configuration but its own is read and of that nothing is followed: no includes, hooks,
 //! filters, helpers or replaced objects. Nothing outside of it is read: a repository that borrows objects from another, that is a part of
@@ -6,13 +7,23 @@
 //! under which it was asked for.
 
 #[cfg(feature = "git")]
+mod bundle;
+#[cfg(feature = "git")]
 mod dirty;
+#[cfg(feature = "fetch")]
+mod fetched;
 #[cfg(feature = "git")]
 mod odb;
+#[cfg(feature = "git")]
+mod pack;
+#[cfg(feature = "git")]
+mod received;
 
 use crate::path::TreePath;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "git")]
+pub use bundle::Header as BundleHeader;
 #[cfg(feature = "git")]
 pub use dirty::Differs;
 #[cfg(feature = "git")]
@@ -29,6 +40,18 @@ const MAX_PACKED: u64 = 1100;
 #[cfg(feature = "git")]
 const MIN_LIMIT: u64 = 128 << 20;
 
+/// Largest object of a repository or pack that is of so many bytes in all: an object states its length, and memory is taken for it before it
+/// is seen to be another.
+#[cfg(feature = "git")]
+fn object_limit(length: u64) -> u64 {
+    length.saturating_mul(MAX_PACKED).clamp(MIN_LIMIT, MAX_OBJECT)
+}
+
+/// Whether a file begins as bundles of git do.
+pub fn is_bundle(start: &[u8]) -> bool {
+    start.starts_with(b"# v") && start.get(4..).is_some_and(|rest| rest.starts_with(b" git bundle\n"))
+}
+
 /// What an entry of a commit's tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "git"), allow(dead_code))] // made where commits are read
@@ -42,6 +65,9 @@ pub(crate) enum Kind {
 /// A repository or commit that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
+    /// The operating system's answer.
+    #[error(transparent)]
+    Fs(#[from] crate::fs::FsError),
     /// The repository as a whole.
     #[error("cannot read the git repository {}: {why}", path.display())]
     Unreadable {
@@ -83,6 +109,9 @@ pub enum RepositoryError {
     /// A program without the cargo feature `git`.
     #[error("cannot read the git repository {}: this program was built without the feature `git`", .0.display())]
     NotBuilt(PathBuf),
+    /// A program without the cargo feature `fetch`.
+    #[error("cannot read the git repository {0}: this program was built without the feature `fetch`")]
+    NoNetwork(String),
     /// The commit's time is before 1970.
     #[error("the commit of {} is from before 1970", .0.display())]
     Time(PathBuf),
@@ -126,11 +155,41 @@ pub fn checked_out(path: &Path) -> Result<Option<Commit>, RepositoryError> {
     }
 }
 
+/// A revision that is an id, all of it.
+#[cfg(feature = "git")]
+fn full_id(revision: &str, hash: gix::hash::Kind) -> Option<gix::ObjectId> {
+    let is_hex = revision.len() == hash.len_in_hex() && revision.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex.then(|| gix::ObjectId::from_hex(revision.to_ascii_lowercase().as_bytes()).ok()).flatten()
+}
+
+/// What a revision that is no id may name, in git's order, but for what stands beside `refs`: that is no branch and no tag.
+#[cfg(feature = "git")]
+fn full_names(revision: &str) -> Vec<String> {
+    match revision {
+        "HEAD" => vec![revision.to_owned()],
+        _ if revision.starts_with("refs/") => vec![revision.to_owned()],
+        _ => ["refs", "refs/tags", "refs/heads", "refs/remotes"].iter().map(|at| format!("{at}/{revision}")).collect(),
+    }
+}
+
 /// Where a member of a commit's tree stands, in an error.
 #[cfg(feature = "git")]
 fn member(path: &Path, commit: &str, member: &TreePath, why: impl std::fmt::Display) -> RepositoryError {
     let (path, commit) = (path.to_owned(), commit.to_owned());
     RepositoryError::Member { path, commit, member: member.escaped(), why: why.to_string() }
+}
+
+#[cfg(not(feature = "fetch"))]
+impl Commit {
+    /// Always an error.
+    pub fn fetched(
+        remote: &crate::fetch::Remote,
+        _: &str,
+        _: &Path,
+        _: &crate::fetch::Network,
+    ) -> Result<Commit, RepositoryError> {
+        Err(RepositoryError::NoNetwork(remote.to_string()))
+    }
 }
 
 #[cfg(not(feature = "git"))]

@@ -169,7 +169,7 @@ fn field<'a>(text: &'a str, name: &str) -> &'a str {
 }
 
 #[test]
-fn twenty_trees_from_eight_kinds_of_source() {
+fn twenty_trees_from_nine_kinds_of_source() {
     for (name, cannot, make) in TREES {
         let scratch = tempfile::tempdir().unwrap();
         let at = |name: &str| scratch.path().join(name);
@@ -224,6 +224,10 @@ fn twenty_trees_from_eight_kinds_of_source() {
             assert_eq!(field(&want, "swhid:"), format!("swh:1:dir:{}", field(&want, "gitTree:")), "{name}");
             same(&bare, &["--revision", "main"]);
             same(&bare, &["--revision", &commit]);
+            let bundle = at(&format!("{format}.bundle"));
+            run("git", &bare, &["bundle", "create", "-q", bundle.to_str().unwrap(), "main"]);
+            same(&bundle, &["--revision", "main"]);
+            same(&bundle, &["--revision", &commit]);
             let checkout = at(&format!("{format}-checkout"));
             let (from, to) = (bare.to_str().unwrap(), checkout.to_str().unwrap());
             run("git", scratch.path(), &["clone", "-q", "-n", "--no-local", "-b", "main", from, to]);
@@ -248,7 +252,7 @@ fn what_digest_says_of_a_commit() {
     put(root, b"a", b"changed");
     assert_ne!(good(root, &[]), committed);
     let (code, out, err) = digest(root, &["--revision", "main"]);
-    assert!(code == 0 && out == committed && err.contains(&format!("of commit {id}")), "{err}");
+    assert!(code == 0 && out == committed && err.contains(&format!("the source is commit {id}")), "{err}");
     let json: serde_json::Value =
         serde_json::from_str(&good(root, &["--revision", "main", "--git", "--json"])).unwrap();
     assert_eq!(json["tree"]["commit"], id);

@@ -52,6 +52,9 @@ pub fn outputs(plan: &Plan, dir: &Path, stop: &Stop) -> Result<Tree, BuildError>
     }
     let entries: Vec<_> = entries.into_iter().filter(|entry| kept.contains_key(&entry.path)).collect();
     if !entries.iter().any(|entry| matches!(entry.node, Node::File { .. })) {
+        if let Some(link) = entries.iter().find(|entry| matches!(entry.node, Node::Link { .. })) {
+            return Err(BuildError::OnlyLinks(link.path.clone()));
+        }
         let pattern = recipe.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(BuildError::NoOutput { pattern, made: made(plan, dir) });
     }

@@ -9,6 +9,7 @@ use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
+use super::sources::Asked;
 use super::stages::Progress;
 use super::trace::{self, TraceFlags};
 use super::verify::ReleaseDocument;
@@ -20,10 +21,10 @@ use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
 use crate::lock::{self, MAX_LOCK_FILE};
 use crate::recipe::{self, Recipe};
-use crate::source::Source;
+use crate::source::Kind;
 use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
 use crate::stop::Stop;
-use crate::tree::Tree;
+use crate::tree::{Entry, Tree};
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::collections::HashMap;
@@ -32,8 +33,8 @@ use std::path::{Path, PathBuf};
 /// What is built, and as which release.
 #[derive(ClapArgs, Debug)]
 pub struct What {
-    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository [default: the working
-    /// directory]
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip: also .crate, sdist and npm's .tgz), a Debian .dsc, or with
+    /// --revision a git repository, bundle or URL (https, http, git, file) [default: the working directory]
     #[arg(long, value_name = "PATH")]
     source: Option<PathBuf>,
     /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout
@@ -79,7 +80,8 @@ Exit codes: 0 signed, 2 the command line or the recipe is wrong or the source is
 Examples:
   countersign attest --key vendor --bundle hello.intoto.jsonl
   countersign attest --source a.tar.xz --recipe a.toml --key vendor --bundle a.intoto.jsonl --out a
-  countersign attest --source a.git --revision v1.0 --key vendor --bundle a.intoto.jsonl"
+  countersign attest --source a.git --revision v1.0 --key vendor --bundle a.intoto.jsonl
+  countersign attest --source a_1.0-1.dsc --recipe a.toml --key vendor --bundle a.intoto.jsonl"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -278,25 +280,27 @@ pub struct Times {
 
 pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
     let path = what.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    let (revision, scratch) = (what.revision.as_deref(), what.flags.scratch.as_deref());
+    let asked = |strip| Asked { path: &path, revision, strip, scratch };
     // Before the recipe, which is looked for in it.
-    std::fs::metadata(&path).map_err(|err| fs::FsError::io("read", &path, err))?;
-    let (recipe, source, lock) = match (&what.recipe, &what.revision) {
+    let kind = asked(0).kind()?;
+    let (recipe, source, lock) = match (&what.recipe, revision) {
         (None, Some(revision)) => {
-            let (recipe, source) = checkout::recipe_and_source(&path, revision)?;
+            let (recipe, source) = checkout::recipe_and_source(&path, asked(0).open()?, revision)?;
             (recipe, source, None)
         }
-        (None, None) if path.is_file() => {
+        (None, None) if kind != Kind::Directory => {
             return Err(Failure::usage(format!("the source {} is a file, and no recipe is named", path.display()))
                 .hint("name it with --recipe F; in a directory it would be countersign.toml"));
         }
-        (recipe, revision) => {
-            checkout::needs_revision(&path, revision.as_deref())?;
+        (recipe, _) => {
             let file = recipe.clone().unwrap_or_else(|| path.join(recipe::FILE_NAME));
             let recipe = read_recipe(&file)?;
-            let source = open_source(&path, revision.as_deref(), recipe.strip)?;
+            let source = asked(recipe.strip).open()?;
             (recipe, source, Some(file.with_file_name(lock::FILE_NAME)))
         }
     };
+    let strip = recipe.strip;
     let flags = ReleaseFlags {
         channel: what.channel.clone(),
         target: what.target.clone(),
@@ -318,18 +322,21 @@ pub(super) fn plan(what: &What) -> Result<(Plan, PathBuf), Failure> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         ui::say(&format!("note: left out of the source: {}{more}", names.join(", ")));
     }
+    if let (Kind::File, 0, Some(top)) = (kind, strip, top(plan.tree())) {
+        let top = ui::escape(&top);
+        ui::say(&format!(
+            "note: all of the source is below {top}/; with source.strip = 1 in the recipe the build begins there"
+        ));
+    }
     ui::note_folding(&plan.tree().folding_names());
     Ok((plan, path))
 }
 
-/// Opens a source; leading parts are only removed from an archive's names.
-pub fn open_source(path: &Path, revision: Option<&str>, strip: u8) -> Result<Source, Failure> {
-    checkout::needs_revision(path, revision)?;
-    if let Some(revision) = revision {
-        return checkout::commit(path, revision);
-    }
-    let strip = if path.is_dir() { 0 } else { strip };
-    Ok(Source::open(path, strip)?)
+/// The directory that all of a tree is below, where there is one.
+fn top(tree: &Tree) -> Option<String> {
+    let first = tree.entries().first()?.path.parts().next()?;
+    let below = |entry: &Entry| entry.path.as_bytes().strip_prefix(first).is_some_and(|rest| rest.starts_with(b"/"));
+    tree.entries().iter().all(below).then(|| String::from_utf8_lossy(first).into_owned())
 }
 
 pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
@@ -414,13 +421,15 @@ fn run_logged(
             Ok((built, Times { started, finished: host::now()? }))
         }
         Err(err) => {
+            // Whatever came of it meanwhile.
+            stop.check()?;
             let (err, trace) = match err {
                 BuildError::Traced { why, trace } => (*why, Some(trace)),
                 err => (err, None),
             };
             let mut failure = Failure::from(err);
-            if stop.check().is_err() || failure.exit != Exit::BuildFailed && log.is_empty() {
-                // There was no build, or nobody wants to know of it; a log would say that there was one.
+            if failure.exit != Exit::BuildFailed && log.is_empty() {
+                // There was no build; a log would say that there was one.
                 return Err(failure);
             }
             drop(progress);

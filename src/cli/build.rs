@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 Examples:
   countersign build --out /tmp/try                       # the project in this directory
+  countersign build --source https://example.org/hello.git --revision v1.0 --out try
   countersign build --source ../hello --out hello-1.0 --statement hello.unsigned   # then: sign"
 )]
 pub struct Args {

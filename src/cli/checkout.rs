@@ -1,4 +1,4 @@
-//! Sources in git: a commit as it was asked for, and a checkout that is not what its commit says.
+//! Sources in git: the recipe in a commit, and a checkout that is not what its commit says.
 
 use super::exit::{Exit, Failure};
 use super::ui;
@@ -9,27 +9,8 @@ use crate::repository::{self, Differs};
 use crate::source::Source;
 use std::path::Path;
 
-/// The files of a bare repository are nobody's source.
-pub fn needs_revision(path: &Path, revision: Option<&str>) -> Result<(), Failure> {
-    if revision.is_some() || !repository::is_repository(path) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("{} is a git repository: which commit is meant?", path.display()))
-        .hint("name it with --revision REV: a branch, a tag or an id"))
-}
-
-/// A commit as a source, and which one that is.
-pub fn commit(path: &Path, revision: &str) -> Result<Source, Failure> {
-    let source = Source::commit(path, revision)?;
-    if let Some(commit) = source.as_commit() {
-        ui::say(&format!("note: the source is commit {}", commit.id()));
-    }
-    Ok(source)
-}
-
 /// A commit with the recipe that is in it.
-pub fn recipe_and_source(path: &Path, revision: &str) -> Result<(Recipe, Source), Failure> {
-    let source = commit(path, revision)?;
+pub fn recipe_and_source(path: &Path, source: Source, revision: &str) -> Result<(Recipe, Source), Failure> {
     let found = match (source.as_commit(), TreePath::from_bytes(recipe::FILE_NAME.as_bytes())) {
         (Some(commit), Ok(name)) => commit.file(&name)?,
         _ => None,

@@ -2,12 +2,13 @@
 
 use super::exit::{Exit, Failure};
 use super::progress::line;
+use super::sources::network;
 use super::ui;
 use crate::build::Plan;
 use crate::environment::{self, Depot, Doing, Unpacking};
-use crate::fetch::Mirrors;
 use crate::fs;
 use crate::lock::{LockFile, Pinned};
+use crate::mirrors::Mirrors;
 use crate::recipe::Recipe;
 use crate::sandbox;
 use crate::stop::Stop;
@@ -69,7 +70,7 @@ impl DepotFlags {
 
     /// The mirrors; `local` is a directory that is known without being named.
     pub fn mirrors(&self, local: Option<&Path>) -> Result<Mirrors, Failure> {
-        let mut mirrors = Mirrors::default();
+        let mut mirrors = Mirrors::new(network());
         for text in &self.mirror {
             let (name, base) = text.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("--mirror {text:?} is not NAME=BASE")).hint("such as --mirror debian=URL")
@@ -168,6 +169,7 @@ impl Telling {
             bar.set_message(match doing {
                 Doing::Fetching(left) => format!("fetching: {} to go", ui::count(left, "part")),
                 Doing::Unpacking(part) => format!("unpacking {}", ui::escape(part)),
+                Doing::Configuring => "configuring the packages".to_owned(),
             });
             bar.tick();
         }

@@ -2,6 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::progress::Reading;
+use super::sources::Asked;
 use super::ui;
 use crate::digest::{Sha1, Sha256, Sha256Hasher, TreeDigest, Wanted};
 use crate::git;
@@ -9,7 +10,7 @@ use crate::glob::Glob;
 use crate::path::TreePath;
 use crate::repository;
 use crate::scan::{self, Listed, ScanError};
-use crate::source::{Source, SourceError};
+use crate::source::{Kind, Source, SourceError};
 use crate::statement::SWHID;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
@@ -23,10 +24,11 @@ Examples:
   countersign digest hello-1.0.tar.gz                     # of the archive's bytes
   countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
   countersign digest --git .                              # of a checkout, with its git ids
-  countersign digest --revision v1.0 hello.git            # of what is committed, in any repository
+  countersign digest --revision v1.0 hello.git            # of what is committed, in any repository, bundle or URL
+  countersign digest --tree hello_1.0-1.dsc               # of what dpkg-source unpacks, patches not applied
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
-    /// A file, or a directory; with --tree also an archive, with --revision a git repository
+    /// A file, or a directory; with --tree also an archive or a Debian .dsc, with --revision a git repository, bundle or URL
     path: PathBuf,
     /// Print the listing that a tree's digest is the SHA-256 of
     #[arg(long)]
@@ -34,10 +36,10 @@ pub struct Args {
     /// Print the git tree id, in both of git's object formats, and the SWHID too
     #[arg(long, conflicts_with = "listing")]
     git: bool,
-    /// Take PATH, an archive (tar, tar.gz, tar.xz, tar.zst, zip), for the tree in it
+    /// Take PATH, an archive (tar, tar.gz, tar.xz, tar.zst, zip) or a Debian .dsc, for the tree in it
     #[arg(long)]
     tree: bool,
-    /// Take PATH, a git repository, for the tree of this commit: a branch, a tag or an id
+    /// Take PATH, a git repository, bundle or URL, for the tree of this commit: a branch, a tag or an id
     #[arg(long, value_name = "REV", conflicts_with = "strip")]
     revision: Option<String>,
     /// Leave out what GLOB matches, and all below it; instead of a top-level .git
@@ -56,10 +58,8 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let is_dir = std::fs::metadata(&args.path)
-        .map_err(|err| Failure::from(crate::fs::FsError::io("read", &args.path, err)))?
-        .is_dir();
-    if is_dir || args.tree || args.revision.is_some() { tree(args) } else { file(args) }
+    let is_tree = matches!(Kind::of(&args.path)?, Kind::Directory | Kind::Url(_));
+    if is_tree || args.tree || args.revision.is_some() { tree(args) } else { file(args) }
 }
 
 fn file(args: &Args) -> Result<Exit, Failure> {
@@ -102,16 +102,15 @@ fn tree(args: &Args) -> Result<Exit, Failure> {
     let exclude = excluding(&args.exclude)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let source = match &args.revision {
-        Some(revision) => Source::commit(&args.path, revision)?,
-        None => Source::open(&args.path, args.strip)?,
+        // Also the files of a git repository, as they are.
+        None if args.path.is_dir() => Source::open(&args.path, args.strip)?,
+        revision => {
+            Asked { path: &args.path, revision: revision.as_deref(), strip: args.strip, scratch: None }.open()?
+        }
     };
     let commit = source.as_commit().map(repository::Commit::id);
-    match &commit {
-        Some(commit) => ui::say(&format!("note: of commit {commit}")),
-        None if repository::is_repository(&args.path) => {
-            ui::say("note: of the files of a git repository as they are; --revision REV takes what is committed");
-        }
-        None => {}
+    if commit.is_none() && repository::is_repository(&args.path) {
+        ui::say("note: of the files of a git repository as they are; --revision REV takes what is committed");
     }
     let reading = Reading::new(!args.quiet);
     let progress = |files, bytes| reading.told(files, bytes);

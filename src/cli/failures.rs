@@ -7,6 +7,7 @@ mod environment;
 
 use super::exit::{Exit, Failure};
 use crate::archive::ArchiveError;
+use crate::fetch::UrlRefused;
 use crate::repository::RepositoryError;
 use crate::scan::ScanError;
 use crate::source::SourceError;
@@ -33,6 +34,12 @@ impl From<SourceError> for Failure {
                 Failure::new(Exit::CouldNotTell, err).hint("decompress it first, or unpack it and give the directory")
             }
             SourceError::Repository(err) => err.into(),
+            SourceError::Url { why: UrlRefused::Ssh | UrlRefused::Login, .. } => Failure::usage(err).hint(
+                "fetch it yourself: `git clone --bare` makes a repository, and `git bundle create` one file of it",
+            ),
+            SourceError::Url { .. } => Failure::usage(err),
+            SourceError::Debian { .. } => Failure::new(Exit::CouldNotTell, err)
+                .hint("`dpkg-source --skip-patches -x` unpacks it; give the directory"),
             err => Failure::new(Exit::CouldNotTell, err),
         }
     }
@@ -47,6 +54,7 @@ impl From<RepositoryError> for Failure {
                 failure.hint("a branch, a tag, or the id of a commit is meant, such as --revision v1.0")
             }
             RepositoryError::NotBuilt(_) => failure.hint("give the files, or an archive of them"),
+            RepositoryError::NoNetwork(_) => failure.hint("fetch it yourself, and give the clone or a bundle of it"),
             _ => failure,
         }
     }

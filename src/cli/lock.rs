@@ -3,9 +3,9 @@
 use super::depot::{DepotFlags, Telling};
 use super::exit::{Exit, Failure};
 use super::{places, signals, ui};
-use crate::environment::{Doing, Pinning};
+use crate::environment::{Archive, Doing, Pinning};
 use crate::fs::{self, Existing};
-use crate::lock::{self, LockFile, MAX_LOCK_FILE, Pinned};
+use crate::lock::{self, Kind, LockFile, MAX_LOCK_FILE, Pinned};
 use crate::recipe::{self, Recipe};
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -35,6 +35,12 @@ pub struct Args {
     /// The recipe [default: countersign.toml in the source]
     #[arg(long, value_name = "F")]
     recipe: Option<PathBuf>,
+    /// Who may sign release files of Debian [default: the machine's debian-archive-keyring.gpg]
+    #[arg(long, value_name = "F")]
+    keyring: Vec<PathBuf>,
+    /// Take release files that are older than they say that they are good for: of a suite that is archived, say
+    #[arg(long)]
+    allow_expired: bool,
     /// Only say whether there is a lock that fits the recipe; nothing is fetched
     #[arg(long, conflicts_with = "update")]
     check: bool,
@@ -78,12 +84,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
     let depot = args.depot.depot(Some(&places::absolute(dir)?))?;
     let architecture = own.parse().map_err(|err| Failure::new(Exit::Internal, format!("{own:?}: {err}")))?;
+    let archive = archive(args, &recipe)?;
     let telling = Telling::new(!args.quiet);
     let progress = |doing: Doing<'_>| telling.told(doing);
     let pinning = Pinning {
         environment: &recipe.environment,
         architecture: &architecture,
         depot: &depot,
+        archive: &archive,
         stop: &stop,
         progress: &progress,
     };
@@ -99,6 +107,30 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     fs::write(&file, new.to_string().as_bytes(), 0o644, Existing::Replace)?;
     report(args, &file, "written", &new, own);
     Ok(Exit::Yes)
+}
+
+/// Where Debian's own keys are, on Debian.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Longest keyring.
+const MAX_KEYRING: u64 = 16 << 20;
+
+fn archive(args: &Args, recipe: &Recipe) -> Result<Archive, Failure> {
+    if recipe.environment.kind() != Kind::Debian {
+        return Ok(Archive::default());
+    }
+    let default = [PathBuf::from(KEYRING)];
+    let paths = if args.keyring.is_empty() { &default[..] } else { &args.keyring };
+    let keyrings = paths.iter().map(|path| {
+        fs::read(path, MAX_KEYRING).map_err(|err| {
+            Failure::from(err)
+                .hint("--keyring F names the keys that may sign; on Debian they are in debian-archive-keyring")
+        })
+    });
+    Ok(Archive {
+        keyrings: keyrings.collect::<Result<_, _>>()?,
+        now: jiff::Timestamp::now().as_second(),
+        expired: args.allow_expired,
+    })
 }
 
 const SCHEMA: &str = "urn:countersign:schema:lock:v1";

@@ -56,7 +56,12 @@ pub mod rebuild;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
+pub mod snapshot;
+mod sources;
+#[cfg(unix)]
 mod stages;
+#[cfg(unix)]
+pub mod store;
 #[cfg(unix)]
 mod trace;
 
@@ -105,6 +110,11 @@ enum Command {
     /// Rebuild what a manifest says, blind; compare; sign the verdict
     #[cfg(unix)]
     Rebuild(rebuild::Args),
+    /// Collect everything that a rebuild needs in one directory
+    #[cfg(unix)]
+    Snapshot(snapshot::Args),
+    #[cfg(unix)]
+    Cache(store::Args),
     /// Sign what `build` observed on another machine
     Sign(sign::Args),
     /// Approve a vendor's manifest, with its outputs in hand
@@ -151,6 +161,10 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Attest(args) => attest::run(&args),
         #[cfg(unix)]
         Command::Rebuild(args) => rebuild::run(&args),
+        #[cfg(unix)]
+        Command::Snapshot(args) => snapshot::run(&args),
+        #[cfg(unix)]
+        Command::Cache(args) => store::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Approve(args) => approve::run(&args),
         Command::Compare(args) => compare::run(&args),

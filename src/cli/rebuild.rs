@@ -6,6 +6,7 @@
 mod materials;
 mod published;
 mod report;
+mod signed;
 
 use super::attest::{self, Times};
 use super::copies::{note_copies, note_opaque};
@@ -14,26 +15,23 @@ use super::exit::{Exit, Failure};
 use super::flags::{BuildFlags, SandboxFlag};
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
-use super::{host, places, signals, ui};
+use super::sources::Asked;
+use super::{host, places, signals, snapshot, ui};
 use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
-use crate::compare;
 use crate::digest::PayloadDigest;
 use crate::environment::DEFAULT_ROOTS;
 use crate::fs::{self, Existing, FsError};
 use crate::keys::SigningKey;
 use crate::rebuild::{self, Judgement, Output};
-use crate::recipe::{self, Recipe};
+use crate::recipe;
 use crate::source;
-use crate::statement::{
-    Artifact, ArtifactVerdict, BuildOrder, Provenance, SignerCheck, SourceCommitment, Subject, Supersedes, Verdict,
-    VerdictKind,
-};
+use crate::statement::{Artifact, ArtifactVerdict, Provenance, SignerCheck, Subject, Supersedes, Verdict, VerdictKind};
 use crate::stop::Stop;
-use crate::tree::{Line, Listing};
 use clap::Args as ClapArgs;
 use published::published;
 use report::report;
+pub(super) use signed::{read_plan, source_is_signed};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -58,15 +56,18 @@ Examples:
   countersign rebuild hello.intoto.jsonl --source hello-1.0
   countersign rebuild hello.intoto.jsonl --source hello-1.0.tar.xz
   countersign rebuild hello.intoto.jsonl --source hello.git --revision v1.0
+  countersign rebuild hello.intoto.jsonl --source https://example.org/hello.git --revision v1.0
+  countersign rebuild hello.intoto.jsonl --source hello_1.0-1.dsc
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
 )]
 pub struct Args {
     /// The bundle with the manifest to answer
     bundle: PathBuf,
-    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or with --revision a git repository
-    #[arg(long, value_name = "S")]
-    source: PathBuf,
+    /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip: also .crate, sdist and npm's .tgz), a Debian .dsc, or with
+    /// --revision a git repository, bundle or URL (https, http, git, file)
+    #[arg(long, value_name = "S", required_unless_present = "materials")]
+    source: Option<PathBuf>,
     /// The commit of the source that is meant: a branch, a tag or an id. Its files are taken, not those of the checkout
     #[arg(long, value_name = "REV")]
     revision: Option<String>,
@@ -111,7 +112,8 @@ pub struct Args {
     /// Why the earlier verdict is replaced
     #[arg(long, value_name = "TEXT", requires = "supersedes")]
     reason: Option<String>,
-    /// What the environment is made of, as `countersign snapshot` collects it; nothing else is used for it
+    /// A directory that `countersign snapshot` wrote: the environment is made of what is there and of nothing else, and the source is the
+    /// one that is there, unless another is named
     #[arg(long, value_name = "DIR", conflicts_with_all = ["store", "mirror"])]
     materials: Option<PathBuf>,
     #[command(flatten)]
@@ -122,6 +124,14 @@ pub struct Args {
 
 fn payload(text: &str) -> Result<PayloadDigest, String> {
     recipe::parse_previous(text).map_err(|err| err.to_string())
+}
+
+impl Args {
+    /// What was named, or what is among the materials.
+    fn source(&self) -> PathBuf {
+        let among = || self.materials.as_ref().map(|dir| dir.join(snapshot::SOURCE));
+        self.source.clone().or_else(among).unwrap_or_default()
+    }
 }
 
 /// Finished runs and what they came to.
@@ -157,7 +167,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source, &plan.roots())?;
+    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source(), &plan.roots())?;
     let stop = signals::watch()?;
     let unpacked = materials::unpacked(args, &scratch)?;
     let depot = || materials::depot(args, unpacked.as_ref());
@@ -215,11 +225,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// Checks everything that can be checked before anything runs.
 fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     let order = &chosen.reference.order;
-    let broken = |err: &dyn std::fmt::Display| Failure::new(Exit::Broken, format!("the signed recipe: {err}"));
-    let recipe = Recipe::parse(order.recipe.as_bytes()).map_err(|err| broken(&err))?;
-    let source = attest::open_source(&args.source, args.revision.as_deref(), recipe.strip)?;
-    let plan = Plan::for_order(recipe, source, order)?;
-    source_is_signed(args, &plan, order, chosen.source_listing.as_deref())?;
+    let (path, revision, scratch) = (args.source(), args.revision.as_deref(), args.flags.scratch.as_deref());
+    let plan = read_plan(order, |strip| Asked { path: &path, revision, strip, scratch }.open())?;
+    source_is_signed(&path, &plan, order, chosen.source_listing.as_deref())?;
     if plan.order().digest() != order.digest() {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
@@ -239,7 +247,7 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
     ];
     for (name, path) in places {
         if let Some(path) = path {
-            places::not_in_source(name, path, &args.source)?;
+            places::not_in_source(name, path, &args.source())?;
             places::not_in_roots(name, path, &plan.roots())?;
             places::not_around_roots(name, path, &plan.roots())?;
         }
@@ -254,56 +262,6 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
         }
     }
     Ok(plan)
-}
-
-/// Ends with the files that differ when the source at hand is not the signed one.
-fn source_is_signed(args: &Args, plan: &Plan, signed: &BuildOrder, listing: Option<&str>) -> Result<(), Failure> {
-    let SourceCommitment::Public { listing: want, ids: stated } = signed.source;
-    let SourceCommitment::Public { listing: have, ids } = plan.order().source;
-    if want == have {
-        return match stated.common(ids) == stated {
-            true => Ok(()),
-            false => Err(Failure::new(Exit::Broken, "the manifest names a git id that is not that of its own source")),
-        };
-    }
-    let fact = format!("{} is not the signed source: sha256:{have}, signed is sha256:{want}", args.source.display());
-    let mut failure = Failure::new(Exit::SourceDiffers, fact);
-    let listing = listing
-        .filter(|text| crate::digest::sha256(text.as_bytes()).as_bytes() == want.as_bytes())
-        .and_then(|text| Listing::parse(text).ok());
-    match listing {
-        Some(listing) => {
-            let here: Vec<Line> = plan.tree().lines().collect();
-            let found = compare::lines(&listing.lines, &here);
-            for difference in found.iter().take(20) {
-                let what: Vec<String> = difference.what.iter().map(|what| what.words("signed", "here")).collect();
-                ui::say(&format!("{}: {}", ui::escape(&difference.path.escaped()), what.join(", ")));
-            }
-            if found.len() > 20 {
-                ui::say(&format!("… and {} more", found.len() - 20));
-            }
-            if let Some(top) = one_above(&listing.lines, &here) {
-                failure = failure
-                    .hint(format!("all of it is below {top}/ here: unpack it, and give {top} as --source"))
-                    .hint("a vendor whose source is such an archive says so in the recipe: source.strip = 1");
-            }
-            if found.iter().any(|d| plan.is_output(&d.path)) {
-                failure = failure.hint("some of it looks built: take a fresh copy of the source");
-            }
-        }
-        None => failure = failure.hint("the bundle does not hold the source's listing, so the files cannot be named"),
-    }
-    Err(failure)
-}
-
-/// The directory that all paths here are in, where they are the signed ones below it.
-fn one_above(signed: &[Line], here: &[Line]) -> Option<String> {
-    let bytes = here.first()?.path.as_bytes();
-    let top = &bytes[..bytes.iter().position(|b| *b == b'/')?];
-    let below = |line: &Line| line.path.as_bytes().strip_prefix(top)?.strip_prefix(b"/").map(<[u8]>::to_vec);
-    let here: Option<Vec<Vec<u8>>> = here.iter().map(below).collect();
-    let signed = signed.iter().map(|line| line.path.as_bytes().to_vec());
-    (here? == signed.collect::<Vec<_>>()).then(|| ui::escape(&String::from_utf8_lossy(top)))
 }
 
 /// Where a rebuild's results are put. It goes with this value unless something in it is worth a look: a run that ended in an error leaves

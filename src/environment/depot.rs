@@ -2,8 +2,8 @@
 //! difference: every byte is held against the digest in the lock.
 
 use crate::digest::Sha256;
-use crate::fetch::{FetchError, Mirrors};
 use crate::lock::{Part, Place};
+use crate::mirrors::{MirrorError, Mirrors};
 use crate::stop::{Interrupted, Stop};
 use crate::store::{self, Blob, Store, StoreError};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub enum DepotError {
         /// Name and version of the part, or a place.
         what: String,
         /// Why not.
-        why: FetchError,
+        why: MirrorError,
     },
     /// It is not among the materials, and nothing else may be used.
     #[error("{0} is not among the materials")]

@@ -1,9 +1,13 @@
 //! What a lock names, unpacked: a directory in the store, made of the locked bytes alone and held against the locked tree digest.
 
 use super::View;
+use super::configure;
 use super::depot::{Depot, DepotError, named};
-use crate::digest::TreeDigest;
+use crate::debian::assemble::{self, AssembleError};
+use crate::debian::version::Version;
+use crate::digest::{Sha256, TreeDigest};
 use crate::lock::{Class, Image, Kind, Part, Pinned, RESERVED};
+use crate::oci::{self, Blobs, OciError};
 use crate::path::TreePath;
 use crate::recipe::{Environment, Tool};
 use crate::rootfs::{Builder, Limits, RootfsError, below, tar};
@@ -43,6 +47,18 @@ pub enum ImageError {
     /// It cannot be read again.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// An OCI image.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// A Debian package.
+    #[error("{0}: {1}")]
+    Package(String, String),
+    /// Debian packages together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// Packages that could not be configured.
+    #[error(transparent)]
+    Configure(#[from] configure::ConfigureError),
     /// A directory that is a link, or no directory.
     #[error("the image's /{0} is not a directory")]
     Shared(&'static str),
@@ -94,6 +110,8 @@ pub enum Doing<'a> {
     Fetching(usize),
     /// A part is being unpacked.
     Unpacking(&'a str),
+    /// Packages are being configured.
+    Configuring,
 }
 
 /// The image of a lock, unpacked, if it has one.
@@ -127,12 +145,21 @@ impl Unpacking<'_> {
         self.depot.get_all(self.parts, self.stop, &fetching)?;
         let making = self.depot.store().temporary()?;
         let mut builder = Builder::new(&making.path().join("spool"), Limits::default())?;
+        match self.environment.kind() {
+            Kind::Host | Kind::Rootfs => {}
+            Kind::Oci => self.oci(&mut builder)?,
+            Kind::Debian => builder = self.debian(builder)?,
+        }
         for part in self.parts {
             self.stop.check().map_err(DepotError::from)?;
             self.one(part, &mut builder)?;
         }
         let root = making.path().join("root");
         builder.finish(&root, TIME)?;
+        if self.environment.kind() == Kind::Debian {
+            (self.progress)(Doing::Configuring);
+            configure::packages(&root, self.stop)?;
+        }
         let digest = tree_of(&root)?;
         // What stands there under the name was not that tree, or nothing stands there.
         Ok((digest, self.depot.store().keep_tree(&digest, &root)?))
@@ -159,12 +186,55 @@ impl Unpacking<'_> {
         }
     }
 
+    fn oci(&self, builder: &mut Builder) -> Result<(), ImageError> {
+        let Some(manifest) = self.parts.iter().find(|part| part.class == Class::Manifest) else { return Ok(()) };
+        (self.progress)(Doing::Unpacking(&named(manifest)));
+        let part = oci::Part { digest: manifest.sha256, size: manifest.size };
+        let platform = super::pin::platform(std::env::consts::ARCH);
+        let image = oci::Image::read(&Locked(self), part, &platform)?;
+        Ok(image.unpack(&Locked(self), builder)?)
+    }
+
+    fn debian(&self, builder: Builder) -> Result<Builder, ImageError> {
+        let debs: Vec<&Part> = self.parts.iter().filter(|part| part.class == Class::Deb).collect();
+        let fail = |part: &Part, why: &dyn std::fmt::Display| ImageError::Package(named(part), why.to_string());
+        let mut versions = Vec::new();
+        for part in &debs {
+            versions.push(Version::parse(part.version.as_str()).map_err(|err| fail(part, &err))?);
+        }
+        let mut packages = Vec::new();
+        for (part, version) in debs.iter().zip(&versions) {
+            let (name, architecture) =
+                part.name.as_str().split_once(':').ok_or_else(|| fail(part, &"its name lacks an architecture"))?;
+            packages.push(assemble::Part { name, version, architecture });
+        }
+        let mut open = |at: usize| -> std::io::Result<Box<dyn std::io::Read>> {
+            self.stop.check().map_err(std::io::Error::other)?;
+            (self.progress)(Doing::Unpacking(&named(debs[at])));
+            Ok(Box::new(self.depot.part(debs[at]).map_err(std::io::Error::other)?))
+        };
+        let (builder, _) = assemble::assemble(builder, &packages, &mut open)?;
+        self.stop.check().map_err(DepotError::from)?;
+        Ok(builder)
+    }
+
     fn view(&self, base: PathBuf) -> Result<View, ImageError> {
         let paths = match self.environment.kind() {
             Kind::Host => self.environment.tools.iter().map(|tool| tool.at.clone()).collect(),
             _ => paths(&base)?,
         };
         Ok(View::image(base, paths))
+    }
+}
+
+/// Blobs of an image that the lock names, and no others.
+struct Locked<'u, 'e>(&'u Unpacking<'e>);
+
+impl Blobs for Locked<'_, '_> {
+    fn open(&self, digest: &Sha256) -> Result<Box<dyn std::io::Read + '_>, OciError> {
+        let part = self.0.parts.iter().find(|part| part.sha256 == *digest).ok_or(OciError::Absent(*digest))?;
+        let blob = self.0.depot.part(part);
+        Ok(Box::new(blob.map_err(|err| OciError::Read { digest: *digest, why: std::io::Error::other(err) })?))
     }
 }
 

@@ -1,9 +1,18 @@
 //! A recipe's environment to what it is pinned to: each part had once, hashed, and all of them unpacked once, so that the lock can say what
 //! they make.
 
+#[cfg(feature = "debian")]
+mod debian;
+mod oci;
+
+#[cfg(feature = "debian")]
+pub use debian::DebianError;
+pub(super) use oci::platform;
+
 use super::depot::{Depot, DepotError, MOST};
 use super::image::{Doing, ImageError, Unpacking};
 use crate::lock::{Class, Image, Part, PartRefused, PartWord, Pinned, Place, RootRefused, Roots, Voucher};
+use crate::oci::OciError;
 use crate::recipe::{Environment, Tool, Wants};
 use crate::statement::Word;
 use crate::stop::Stop;
@@ -21,6 +30,21 @@ pub enum PinError {
     /// What the parts make cannot be unpacked.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// An image that cannot be read.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// An image that is not in a directory.
+    #[error("the image {0} is not below a mirror that is a directory")]
+    NotLocal(Place),
+    /// Packages that cannot be had, or not be believed.
+    #[cfg(feature = "debian")]
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// Release files are not checked by this program.
+    #[error(
+        "this program was built without Debian's release files (feature `debian`): it can use such a lock, but not make one"
+    )]
+    NotBuilt,
     /// A name or version that no lock can hold.
     #[error("{0:?}: {1}")]
     Word(String, PartRefused),
@@ -36,6 +60,17 @@ pub enum PinError {
     },
 }
 
+/// What is believed of Debian's archives.
+#[derive(Debug, Default)]
+pub struct Archive {
+    /// Bytes of keyrings: who may sign release files.
+    pub keyrings: Vec<Vec<u8>>,
+    /// The time now, in seconds since 1970.
+    pub now: i64,
+    /// Whether a release file may be older than it says that it is good for.
+    pub expired: bool,
+}
+
 /// What is needed to pin.
 pub struct Pinning<'p> {
     /// What the recipe asks for.
@@ -44,6 +79,8 @@ pub struct Pinning<'p> {
     pub architecture: &'p Word,
     /// Where parts come from and go to.
     pub depot: &'p Depot,
+    /// What is believed of Debian's archives, and when.
+    pub archive: &'p Archive,
     /// To end early.
     pub stop: &'p Stop,
     /// Told what is being done.
@@ -56,7 +93,11 @@ impl Pinning<'_> {
         let mut parts = match &self.environment.wants {
             Wants::Host { .. } => Vec::new(),
             Wants::Rootfs { image } => vec![self.learn(Class::Archive, last_name(image), "-", image)?],
-            Wants::Oci { .. } | Wants::Debian { .. } => todo!(),
+            Wants::Oci { image, reference } => oci::pin(self, image, reference.as_deref())?,
+            #[cfg(feature = "debian")]
+            Wants::Debian { suites, components, packages } => debian::pin(self, suites, components, packages)?,
+            #[cfg(not(feature = "debian"))]
+            Wants::Debian { .. } => return Err(PinError::NotBuilt),
         };
         for tool in &self.environment.tools {
             parts.push(self.learn(Class::Tool, tool.name.as_str(), tool.version.as_str(), self.place(tool)?)?);
@@ -67,7 +108,7 @@ impl Pinning<'_> {
             Wants::Host { default_roots, roots } => Roots::new(*default_roots, roots.iter().map(PathBuf::as_path))?,
             _ => Roots::default(),
         };
-        let Pinning { environment, architecture, depot, stop, progress } = *self;
+        let Pinning { environment, architecture, depot, stop, progress, .. } = *self;
         let image = match parts.is_empty() {
             true => None,
             false => {
@@ -79,7 +120,6 @@ impl Pinning<'_> {
     }
 
     fn learn(&self, class: Class, name: &str, version: &str, place: &Place) -> Result<Part, PinError> {
-        let word = |text: &str| text.parse().map_err(|why| PinError::Word(text.to_owned(), why));
         (self.progress)(Doing::Fetching(1));
         let (sha256, size) = self.depot.learn(place, MOST)?;
         let (name, version, place) = (word(name)?, word(version)?, place.clone());
@@ -94,6 +134,10 @@ impl Pinning<'_> {
             there: tool.from.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
     }
+}
+
+fn word(text: &str) -> Result<PartWord, PinError> {
+    text.parse().map_err(|why| PinError::Word(text.to_owned(), why))
 }
 
 fn last_name(place: &Place) -> &str {

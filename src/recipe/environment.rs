@@ -305,8 +305,9 @@ impl Environment {
             Wants::Oci { .. } if named(Class::Manifest).count() == 1 && named(Class::Config).count() == 1 => {}
             Wants::Oci { .. } => return Err("not one image".to_owned()),
             Wants::Debian { packages, .. } => {
-                let debs: BTreeMap<&str, &str> =
-                    named(Class::Deb).map(|part| (part.name.as_str(), part.version.as_str())).collect();
+                let name = |part: &'_ PartWord| part.as_str().split(':').next().unwrap_or_default().to_owned();
+                let debs: BTreeMap<String, &str> =
+                    named(Class::Deb).map(|part| (name(&part.name), part.version.as_str())).collect();
                 if debs.len() != named(Class::Deb).count() {
                     return Err("a package twice".to_owned());
                 }
@@ -394,7 +395,7 @@ mod tests {
         let debian = read("kind = \"debian\"\nsuites = [\"bookworm\"]\npackages = [\"gcc\", \"make=4.3\"]\n").unwrap();
         let text = format!(
             "countersign-lock v1\nkind debian\nsource-date-epoch 5\narchitecture x86_64\ntree {hex}\n\
-             part deb gcc 12 {hex} 1 vendor -\npart deb libc6 2 {hex} 1 vendor -\npart deb make 4.3 {hex} 1 vendor -\n"
+             part deb gcc:amd64 12 {hex} 1 vendor -\npart deb libc6:amd64 2 {hex} 1 vendor -\npart deb make:amd64 4.3 {hex} 1 vendor -\n"
         );
         let fits = |environment: &Environment, text: &str| {
             environment.fits(&crate::lock::Lock::parse(text).unwrap().pinned).map_err(|err| err.to_string())
@@ -402,15 +403,21 @@ mod tests {
         assert_eq!(fits(&debian, &text), Ok(()));
         let tool = format!("part tool go 1.22 {hex} 1 vendor -\n");
         for (bad, why) in [
-            (text.replace("make 4.3", "make 4.4"), "no package make=4.3"),
-            (text.replace("deb gcc", "deb gcc-12"), "no package gcc"),
+            (text.replace("make:amd64 4.3", "make:amd64 4.4"), "no package make=4.3"),
+            (text.replace("deb gcc:", "deb gcc-12:"), "no package gcc"),
             (text.replace("kind debian", "kind oci"), "kind oci and debian"),
             (format!("{text}{tool}"), "other tools"),
             (
-                text.replace("part deb gcc", &format!("part archive x - {hex} 1 vendor -\npart deb gcc")),
+                text.replace("part deb gcc:amd64", &format!("part archive x - {hex} 1 vendor -\npart deb gcc:amd64")),
                 "class archive",
             ),
-            (text.replace("part deb libc6", &format!("part deb gcc 13 {hex} 1 vendor -\npart deb libc6")), "twice"),
+            (
+                text.replace(
+                    "part deb libc6:amd64",
+                    &format!("part deb gcc:amd64 13 {hex} 1 vendor -\npart deb libc6:amd64"),
+                ),
+                "twice",
+            ),
         ] {
             assert!(fits(&debian, &bad).unwrap_err().contains(why), "{bad}");
         }

@@ -1,16 +1,21 @@
 //! Reading objects.
 
-use super::{Kind, MAX_OBJECT, MAX_PACKED, MIN_LIMIT, RepositoryError, member};
+use super::received::Received;
+use super::{Kind, MAX_OBJECT, MIN_LIMIT, RepositoryError, member, object_limit};
 use crate::path::TreePath;
 use crate::tree::MAX_ENTRIES;
 use gix::ObjectId;
 use gix::objs::{CommitRef, TagRef, TreeRefIter};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A commit that was found, with its tree.
 #[derive(Clone, Debug)]
 pub struct Commit {
     path: PathBuf,
+    /// Where its objects are, if not at `path`.
+    received: Option<Arc<Received>>,
     outside: Outside,
     id: ObjectId,
     tree: ObjectId,
@@ -55,31 +60,49 @@ impl Commit {
     fn new(path: &Path, revision: &str, outside: Outside) -> Result<Commit, RepositoryError> {
         let none =
             |why: String| RepositoryError::Revision { path: path.to_owned(), revision: revision.to_owned(), why };
-        let reader = Reader::open(path, outside)?;
-        let mut id = reader.resolve(revision).map_err(none)?;
+        let reader = Reader::open(path, path, outside)?;
+        let id = reader.resolve(revision).map_err(none)?;
+        Commit::peel(&reader, path, id, outside).map_err(none)
+    }
+
+    /// The commit `id`, or the one that the tag `id` is of, from a repository that was made of what came from `path`.
+    pub(super) fn of(path: &Path, received: Arc<Received>, id: ObjectId) -> Result<Commit, RepositoryError> {
+        let none = |why| RepositoryError::Revision { path: path.to_owned(), revision: id.to_string(), why };
+        let reader = Reader::open(received.path(), path, Outside::Refused)?;
+        let commit = Commit::peel(&reader, path, id, Outside::Refused).map_err(none)?;
+        Ok(Commit { received: Some(received), ..commit })
+    }
+
+    fn peel(reader: &Reader, path: &Path, mut id: ObjectId, outside: Outside) -> Result<Commit, String> {
         // A tag may be of a tag; not for ever.
         for _ in 0..16 {
-            let (kind, data) = reader.any(id).map_err(none)?;
+            let (kind, data) = reader.any(id)?;
             let hash = id.kind();
             match kind {
                 gix::objs::Kind::Commit => {
-                    let commit = CommitRef::from_bytes(&data, hash).map_err(|err| none(err.to_string()))?;
-                    let committer = commit.committer().map_err(|err| none(err.to_string()))?;
-                    let seconds = committer.time().map_err(|err| none(err.to_string()))?.seconds;
-                    return Ok(Commit { path: path.to_owned(), outside, id, tree: commit.tree(), seconds });
+                    let commit = CommitRef::from_bytes(&data, hash).map_err(|err| err.to_string())?;
+                    let committer = commit.committer().map_err(|err| err.to_string())?;
+                    let seconds = committer.time().map_err(|err| err.to_string())?.seconds;
+                    let (path, tree) = (path.to_owned(), commit.tree());
+                    return Ok(Commit { path, received: None, outside, id, tree, seconds });
                 }
                 gix::objs::Kind::Tag => {
-                    id = TagRef::from_bytes(&data, hash).map_err(|err| none(err.to_string()))?.target();
+                    id = TagRef::from_bytes(&data, hash).map_err(|err| err.to_string())?.target();
                 }
-                kind => return Err(none(format!("it is a {kind}, not a commit"))),
+                kind => return Err(format!("it is a {kind}, not a commit")),
             }
         }
-        Err(none("it is a tag of a tag of a tag …".to_owned()))
+        Err("it is a tag of a tag of a tag …".to_owned())
     }
 
-    /// The repository.
+    /// The repository, or what it came from.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory in which its objects are.
+    pub(crate) fn store(&self) -> &Path {
+        self.received.as_ref().map_or(&self.path, |received| received.path())
     }
 
     /// Its id, as hex.
@@ -103,7 +126,7 @@ impl Commit {
         &self,
         visit: &mut dyn FnMut(TreePath, Found<'_>) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let reader = Reader::open(&self.path, self.outside)?;
+        let reader = Reader::open(self.store(), &self.path, self.outside)?;
         let commit = self.id();
         let mut waiting: Vec<(Option<TreePath>, ObjectId)> = vec![(None, self.tree)];
         let mut seen = 0;
@@ -147,6 +170,37 @@ impl Commit {
         Ok(())
     }
 
+    /// Whether a commit or tag is one of these, or before one of them.
+    pub(super) fn reaches(
+        path: &Path,
+        received: &Received,
+        tips: &[ObjectId],
+        wanted: ObjectId,
+    ) -> Result<bool, RepositoryError> {
+        let reader = Reader::open(received.path(), path, Outside::Refused)?;
+        let unread = |why: String| RepositoryError::Unreadable { path: path.to_owned(), why };
+        let mut waiting = tips.to_vec();
+        let mut seen: HashSet<ObjectId> = tips.iter().copied().collect();
+        while let Some(id) = waiting.pop() {
+            if id == wanted {
+                return Ok(true);
+            }
+            let (kind, data) = reader.any(id).map_err(unread)?;
+            let above = match kind {
+                gix::objs::Kind::Commit => {
+                    let commit = CommitRef::from_bytes(&data, id.kind()).map_err(|err| unread(err.to_string()))?;
+                    commit.parents().collect()
+                }
+                gix::objs::Kind::Tag => {
+                    vec![TagRef::from_bytes(&data, id.kind()).map_err(|err| unread(err.to_string()))?.target()]
+                }
+                _ => Vec::new(),
+            };
+            waiting.extend(above.into_iter().filter(|id| seen.insert(*id)));
+        }
+        Ok(false)
+    }
+
     /// The same commit, with the directory `path` of its tree in place of the whole.
     pub(super) fn below(self, path: &TreePath) -> Result<Option<Commit>, RepositoryError> {
         let mut tree = None;
@@ -180,11 +234,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    fn open(path: &Path, outside: Outside) -> Result<Reader, RepositoryError> {
-        let unreadable = |why: String| RepositoryError::Unreadable { path: path.to_owned(), why };
-        // An object states its length, and memory is taken for it before it is seen to be another.
+    /// Opens the repository `path`, which errors call `named`.
+    fn open(path: &Path, named: &Path, outside: Outside) -> Result<Reader, RepositoryError> {
+        let unreadable = |why: String| RepositoryError::Unreadable { path: named.to_owned(), why };
         let limit = match outside {
-            Outside::Refused => contained(path)?.saturating_mul(MAX_PACKED).clamp(MIN_LIMIT, MAX_OBJECT),
+            Outside::Refused => object_limit(contained(path)?),
             // Of a checkout commits and directories are read, and no file.
             Outside::Allowed => {
                 own(path)?;
@@ -211,20 +265,10 @@ impl Reader {
 
     fn resolve(&self, revision: &str) -> Result<ObjectId, String> {
         let hash = self.repo.object_hash();
-        let is_hex = revision.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_hex && revision.len() == hash.len_in_hex() {
-            return ObjectId::from_hex(revision.to_ascii_lowercase().as_bytes()).map_err(|err| err.to_string());
+        if let Some(id) = super::full_id(revision, hash) {
+            return Ok(id);
         }
-        // In git's order, but for what stands beside `refs`: that is no branch and no tag.
-        let names = match revision {
-            "HEAD" => vec![revision.to_owned()],
-            _ if revision.starts_with("refs/") => vec![revision.to_owned()],
-            _ => ["refs", "refs/tags", "refs/heads", "refs/remotes"]
-                .iter()
-                .map(|at| format!("{at}/{revision}"))
-                .collect(),
-        };
-        for name in names {
+        for name in super::full_names(revision) {
             let found = self.repo.try_find_reference(name.as_str()).map_err(|err| err.to_string())?;
             let Some(mut reference) = found else { continue };
             let id = reference.follow_to_object();
@@ -232,6 +276,7 @@ impl Reader {
                 .map(gix::Id::detach)
                 .map_err(|_| "there is no commit yet, or the reference is broken".to_owned());
         }
+        let is_hex = revision.bytes().all(|b| b.is_ascii_hexdigit());
         if is_hex && (7..hash.len_in_hex()).contains(&revision.len()) {
             // Of the length that this repository's ids have.
             let padded = format!("{:0<width$}", revision.to_ascii_lowercase(), width = hash.len_in_hex());

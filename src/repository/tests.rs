@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-fn git(dir: &Path, args: &[&str]) -> String {
+pub(super) fn git(dir: &Path, args: &[&str]) -> String {
     let out = Command::new("git")
         .args(["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"])
         .args(["-c", "protocol.file.allow=always"])
@@ -23,7 +23,7 @@ fn git(dir: &Path, args: &[&str]) -> String {
 }
 
 /// A checkout with one commit.
-fn checkout(format: &str) -> tempfile::TempDir {
+pub(super) fn checkout(format: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     git(dir.path(), &["init", "-q", "-b", "main", &format!("--object-format={format}")]);
@@ -43,11 +43,11 @@ fn not_git(path: &TreePath, _: bool) -> bool {
     path.as_bytes() == b".git"
 }
 
-fn read(source: &Source) -> Tree {
+pub(super) fn read(source: &Source) -> Tree {
     source.scan(Wanted::GIT, &not_git, NonZeroUsize::MIN, None).unwrap().tree
 }
 
-fn of_commit(path: &Path, revision: &str) -> Tree {
+pub(super) fn of_commit(path: &Path, revision: &str) -> Tree {
     read(&Source::commit(path, revision).unwrap())
 }
 

@@ -52,6 +52,15 @@ impl Commit {
         match self.0 {}
     }
 
+    pub(crate) fn store(&self) -> &Path {
+        match self.0 {}
+    }
+
+    /// Always an error.
+    pub fn bundled(path: &Path, _: &str, _: &Path) -> Result<Commit, RepositoryError> {
+        Err(RepositoryError::NotBuilt(path.to_owned()))
+    }
+
     /// Its id, as hex.
     pub fn id(&self) -> String {
         match self.0 {}

@@ -42,7 +42,7 @@ const MAX_NAME: usize = 255;
 /// How much a root file system may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries at one time.
+    /// Entries at one time. Archives may have four times as many members, since one can hide another.
     pub entries: usize,
     /// Bytes of contents, also of those that are replaced later. The archives that they come from may unpack to twice as much.
     pub bytes: u64,
@@ -109,6 +109,9 @@ pub enum Why {
     /// See [`Limits::entries`].
     #[error("there are more than {0} entries")]
     TooMany(usize),
+    /// Four times [`Limits::entries`].
+    #[error("the archives have more than {0} members")]
+    TooManyMembers(usize),
     /// See [`Limits::bytes`].
     #[error("the contents are more than {0} bytes in all")]
     TooLarge(u64),
@@ -207,6 +210,8 @@ pub struct Builder {
     left_out: LeftOut,
     /// What archives unpacked to.
     unpacked: u64,
+    /// Members of archives.
+    members: usize,
     spoiled: bool,
 }
 
@@ -214,7 +219,15 @@ impl Builder {
     /// `spool` is made, and removed in the end; it must not be there, and must be on the file system of the destination.
     pub fn new(spool: &Path, limits: Limits) -> Result<Builder, RootfsError> {
         let spool = Spool::new(spool)?;
-        Ok(Builder { limits, model: Model::new(), spool, left_out: LeftOut::default(), unpacked: 0, spoiled: false })
+        Ok(Builder {
+            limits,
+            model: Model::new(),
+            spool,
+            left_out: LeftOut::default(),
+            unpacked: 0,
+            members: 0,
+            spoiled: false,
+        })
     }
 
     /// The limits that were given.
@@ -371,6 +384,13 @@ impl Builder {
             return Err(RootfsError::Spoiled);
         }
         write::all(&self, dest, mtime)
+    }
+
+    /// Looking up a name costs its maker nothing: so many are looked up, and no more.
+    fn count_member(&mut self, name: &[u8]) -> Result<(), RootfsError> {
+        let most = self.limits.entries.saturating_mul(4);
+        self.members += 1;
+        if self.members > most { Err(refused(name, Why::TooManyMembers(most))) } else { Ok(()) }
     }
 
     /// The path above and the last name, which is empty for the root itself.

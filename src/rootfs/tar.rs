@@ -1,7 +1,7 @@
 //! Tar archives onto a root file system: whole ones, Debian packages' and the layers of images.
 
 use super::{Builder, RootfsError, Why, refused};
-use crate::archive::{self, Packing, RootKind, RootMember};
+use crate::archive::{self, RootKind, RootMember};
 use std::io::Read;
 use std::path::Path;
 
@@ -25,19 +25,8 @@ pub enum Whiteouts {
 ///
 /// After an error the builder is spoiled: half an archive is not written.
 pub fn apply(builder: &mut Builder, shown: &Path, input: impl Read, whiteouts: Whiteouts) -> Result<(), RootfsError> {
-    apply_packed(builder, shown, input, None, whiteouts)
-}
-
-/// The same of an archive that must be packed in one way, if one is given.
-pub fn apply_packed(
-    builder: &mut Builder,
-    shown: &Path,
-    input: impl Read,
-    packing: Option<Packing>,
-    whiteouts: Whiteouts,
-) -> Result<(), RootfsError> {
     builder.whole(|builder| {
-        let mut plain = archive::unpacked(shown, input, packing)?;
+        let mut plain = archive::unpacked(shown, input, None)?;
         apply_plain(builder, shown, &mut plain, whiteouts)
     })
 }
@@ -52,6 +41,7 @@ pub(crate) fn apply_plain(
     builder.whole(|builder| {
         let limit = builder.limits.bytes.saturating_mul(2).saturating_sub(builder.unpacked);
         let read = archive::plain_root_members(shown, input, limit, &mut |member| {
+            builder.count_member(member.name)?;
             one(builder, member, whiteouts).map_err(|err| match err {
                 RootfsError::Entry { why: Why::Content(err), .. } => archive::explain(shown, err).into(),
                 err => err,
@@ -122,4 +112,4 @@ fn taken_away(builder: &mut Builder, name: &[u8]) -> Result<bool, RootfsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

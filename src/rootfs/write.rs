@@ -4,7 +4,7 @@ use super::model::{Kind, Model, ROOT};
 use super::spool::{self, Spool};
 use super::{Builder, RootfsError, Written};
 use crate::fs::{FsError, Why};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -37,21 +37,24 @@ pub(super) fn all(builder: &Builder, dest: &Path, mtime: i64) -> Result<Written,
     rustix::fs::mkdirat(spool.dir(), ASIDE, Mode::RWXU).map_err(fail)?;
     let root = open(spool.dir(), ASIDE.as_bytes()).map_err(fail)?;
     writer.dir(ROOT, &root)?;
-    match put(spool, dest) {
+    match put(spool.dir(), OsStr::new(ASIDE), CWD, dest.as_os_str()) {
         Err(Errno::EXIST | Errno::NOTEMPTY) => Err(there().into()),
         result => result.map(|()| writer.written).map_err(|err| fail(err).into()),
     }
 }
 
-/// From the spool to where it belongs, where nothing may be.
-fn put(spool: &Spool, dest: &Path) -> rustix::io::Result<()> {
+/// Gives something another place, where nothing may be. A file system that folds names could take one entry for another otherwise.
+fn put(from: &OwnedFd, name: &OsStr, to: BorrowedFd<'_>, new: &OsStr) -> rustix::io::Result<()> {
     #[cfg(target_os = "linux")]
-    match rustix::fs::renameat_with(spool.dir(), ASIDE, CWD, dest, rustix::fs::RenameFlags::NOREPLACE) {
-        // Not every file system can; then what was looked at above must do. A directory never replaces more than an empty one.
+    match rustix::fs::renameat_with(from, name, to, new, rustix::fs::RenameFlags::NOREPLACE) {
+        // Not every file system can.
         Err(Errno::INVAL | Errno::NOSYS) => {}
         result => return result,
     }
-    rustix::fs::renameat(spool.dir(), ASIDE, CWD, dest)
+    match rustix::fs::statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => rustix::fs::renameat(from, name, to, new),
+        result => result.and(Err(Errno::EXIST)),
+    }
 }
 
 fn open(above: &OwnedFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
@@ -113,7 +116,7 @@ impl Writer<'_> {
         self.left[content] -= 1;
         if self.left[content] == 0 {
             self.written.bytes += self.spool.get(content).size;
-            return Ok(rustix::fs::renameat(from, &number, fd, name)?);
+            return Ok(put(from, OsStr::new(&number), fd.as_fd(), name)?);
         }
         match rustix::fs::linkat(from, &number, fd, name, AtFlags::empty()) {
             // A file has as many names as the file system allows, be it one; what is read is the same.

@@ -1,5 +1,6 @@
 //! Landlock: a second, independent statement of what the mounts say.
 
+use super::Purpose;
 use super::outer::Report;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, Ruleset,
@@ -17,8 +18,8 @@ pub(super) struct Landlock {
     pub scopes: bool,
 }
 
-pub(super) fn restrict() -> Result<Landlock, Report> {
-    let status = ruleset().map_err(|why| Report::Unavailable { what: "set up landlock".into(), why })?;
+pub(super) fn restrict(purpose: Purpose) -> Result<Landlock, Report> {
+    let status = ruleset(purpose).map_err(|why| Report::Unavailable { what: "set up landlock".into(), why })?;
     let abi = match status.landlock {
         LandlockStatus::Available { effective_abi, .. } => effective_abi,
         _ => ABI::Unsupported,
@@ -27,13 +28,19 @@ pub(super) fn restrict() -> Result<Landlock, Report> {
     Ok(Landlock { files, scopes: files && abi >= NEWEST })
 }
 
-fn ruleset() -> Result<landlock::RestrictionStatus, String> {
+fn ruleset(purpose: Purpose) -> Result<landlock::RestrictionStatus, String> {
     let text = |err: landlock::RulesetError| err.to_string();
     let all = AccessFs::from_all(NEWEST);
     let read = AccessFs::from_read(NEWEST);
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev | AccessFs::Truncate;
-    let mut rules: Vec<(&str, BitFlags<AccessFs>)> = vec![("/", read)];
-    rules.extend(["/build", "/tmp", "/home/build", "/dev/shm"].map(|path| (path, all)));
+    let mut rules: Vec<(&str, BitFlags<AccessFs>)> = Vec::new();
+    match purpose {
+        Purpose::Build => {
+            rules.push(("/", read));
+            rules.extend(["/build", "/tmp", "/home/build", "/dev/shm"].map(|path| (path, all)));
+        }
+        Purpose::Install => rules.push(("/", all)),
+    }
     rules.extend(["null", "zero", "full", "random", "urandom"].map(|name| (name, device)));
     let mut created = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)

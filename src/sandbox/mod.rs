@@ -13,7 +13,7 @@
 //! | what | by |
 //! |---|---|
 //! | files | an empty root; the roots read-only; `/build`, `/tmp`, `/home/build`, `/dev/shm` writable; landlock says it again |
-//! | network | a network namespace with a loopback; `socket` for other families than Unix, IP and netlink is refused |
+//! | network | a network namespace with a loopback; sockets other than Unix, IP and netlink for routes are refused |
 //! | processes | a process namespace; process 1 is not dumpable, so `/proc/1/exe` (this program's file) cannot be opened |
 //! | privilege | user id 1000 in a user namespace of its own, no capabilities, `no_new_privs`, system call filter |
 //! | determinism | host name, ids, umask, environment, limits, address layout, working directory are fixed |
@@ -25,7 +25,7 @@
 //! the processor and the wall clock are the host's. Signals that the caller ignores stay ignored in the steps. A Unix socket that lies
 //! below a root can be connected to: a root is for tools, not for `/run`.
 //!
-//! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user.
+//! Each claim is tried in `tests/sandbox/`, as root and as an ordinary user; what a hostile build tries in vain is in `tests/escape/`.
 
 mod loader;
 mod observed;
@@ -63,11 +63,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a sandbox is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Purpose {
+    /// To build: the root is read-only, [`Spec::build_dir`] is `/build`.
+    #[default]
+    Build,
+    /// To configure a root file system: [`Spec::build_dir`] is `/`, the steps run in it as what they take for root. Ids of owners are not
+    /// changed, though the calls that would do it succeed.
+    Install,
+}
+
 /// What is run, and in what.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Host directory that is `/build` inside; the build's id must own it and be able to reach it.
     pub build_dir: PathBuf,
+    /// What for.
+    pub purpose: Purpose,
     /// Absolute host paths, each read-only at the absolute path beside it inside; what is not there is left out.
     pub roots: Vec<(PathBuf, PathBuf)>,
     /// The environment of each step: these variables and no others.
@@ -144,6 +157,24 @@ impl std::fmt::Display for How {
     }
 }
 
+/// A limit that a step stood at when it ended.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Met {
+    /// No space, or no room for a further name, in this directory.
+    Full(String),
+    /// No further process.
+    Processes,
+}
+
+impl std::fmt::Display for Met {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Met::Full(path) => write!(f, "{path} was full"),
+            Met::Processes => f.write_str("there were as many processes as there may be"),
+        }
+    }
+}
+
 /// A run that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -172,7 +203,7 @@ pub enum SandboxError {
         why: String,
     },
     /// A step failed.
-    #[error("step {}: {argv0:?} {how}", step + 1)]
+    #[error("step {}: {argv0:?} {how}{}", step + 1, met.iter().map(|met| format!("; {met}")).collect::<String>())]
     StepFailed {
         /// From 0.
         step: usize,
@@ -180,6 +211,8 @@ pub enum SandboxError {
         argv0: String,
         /// In what way.
         how: How,
+        /// What it stood at then.
+        met: Vec<Met>,
     },
     /// The time limit passed; everything was killed.
     #[error("the steps took longer than {} s", after.as_secs_f64())]

@@ -3,6 +3,7 @@
 //! It is put together on top of `/proc`, the one directory that is there on every host and of which nothing is bound, and then becomes
 //! `/`. Nothing of the host's tree stays reachable.
 
+use super::Purpose;
 use super::copies::{Copies, Moment};
 use super::outer::{Order, Report};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -46,26 +47,56 @@ pub(super) fn build(order: &Order) -> Result<Option<Moment>, Report> {
     let mountinfo = fs::File::open("/proc/self/mountinfo").map_err(Report::refused_io("read mountinfo"))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NOTHING, "/", NOTHING, private, NOTHING).map_err(Report::refused("make the mounts private"))?;
-    tmpfs("", "mode=0755")?;
-    skeleton()?;
-    let copies = copies(order)?;
-    for (from, at) in &order.roots {
-        let copy = copies.as_ref().and_then(|copies| copies.of(Path::new(at)));
-        bind_root(copy.unwrap_or(Path::new(from)), Path::new(at))?;
-    }
-    let left = copies.map(Copies::leave).transpose()?;
+    let mut left = None;
     let build_dir = Path::new(&order.build_dir);
-    bind(build_dir, &inside(Path::new("/build")))?;
+    match order.purpose {
+        Purpose::Build => {
+            tmpfs("", "mode=0755")?;
+            skeleton()?;
+            let copies = copies(order)?;
+            for (from, at) in &order.roots {
+                let copy = copies.as_ref().and_then(|copies| copies.of(Path::new(at)));
+                bind_root(copy.unwrap_or(Path::new(from)), Path::new(at))?;
+            }
+            left = copies.map(Copies::leave).transpose()?;
+            bind(build_dir, &inside(Path::new("/build")))?;
+        }
+        Purpose::Install => {
+            bind(build_dir, Path::new(NEW))?;
+            for at in IN_MEMORY {
+                own_directory(at).map_err(Report::refused_io(format!("make /{at}")))?;
+                if at != "proc" {
+                    tmpfs(at, "mode=0755")?;
+                }
+            }
+            devices().map_err(Report::refused_io("fill the new root"))?;
+        }
+    }
     for device in DEVICES {
         let at = Path::new("/dev").join(device);
         bind(&at, &inside(&at))?;
     }
     let size = order.tmp.min(memory() / (2 * 3));
-    for (at, mode) in [("tmp", "1777"), ("home/build", "0755"), ("dev/shm", "1777")] {
+    let homes = [("home/build", "0755")];
+    let homes = if order.purpose == Purpose::Build { &homes[..] } else { &[] };
+    for (at, mode) in [("tmp", "1777"), ("dev/shm", "1777")].iter().chain(homes) {
         tmpfs(at, &format!("mode={mode},size={size},nr_inodes={INODES}"))?;
     }
     restrict(mountinfo, order)?;
     Ok(left)
+}
+
+/// Directories of a root that is configured which are not its own.
+const IN_MEMORY: [&str; 4] = ["dev", "proc", "run", "tmp"];
+
+/// A directory of the root, and not a link that a package has put there.
+fn own_directory(at: &str) -> io::Result<()> {
+    let path = inside(Path::new(at));
+    match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
+        Err(_) => fs::create_dir(path),
+    }
 }
 
 /// Copies the roots that are to be watched.
@@ -82,7 +113,7 @@ fn copies(order: &Order) -> Result<Option<Copies>, Report> {
 }
 
 /// Process 1 moves into it; the working directory is `/` afterwards.
-pub(super) fn enter() -> Result<(), Report> {
+pub(super) fn enter(purpose: Purpose) -> Result<(), Report> {
     let proc_flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     // Refused where the host's own /proc is partly covered, as in many containers.
     mount(Some("proc"), &inside(Path::new("/proc")), Some("proc"), proc_flags, NOTHING)
@@ -93,7 +124,10 @@ pub(super) fn enter() -> Result<(), Report> {
         .and_then(|()| umount2(".", MntFlags::MNT_DETACH))
         .and_then(|()| nix::unistd::chdir("/"));
     moved.map_err(Report::refused("change the root (pivot_root)"))?;
-    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    if purpose == Purpose::Build {
+        flags |= MsFlags::MS_RDONLY;
+    }
     mount(NOTHING, "/", NOTHING, flags, NOTHING).map_err(Report::refused("make the root read-only"))
 }
 
@@ -116,18 +150,24 @@ fn tmpfs(at: &str, options: &str) -> Result<(), Report> {
 
 fn skeleton() -> Result<(), Report> {
     let made = || -> io::Result<()> {
-        for dir in ["build", "dev", "dev/shm", "etc", "home", "home/build", "proc", "tmp"] {
+        for dir in ["build", "dev", "etc", "home", "home/build", "proc", "tmp"] {
             fs::create_dir(inside(Path::new(dir)))?;
         }
         for (name, text) in ETC {
             fs::write(inside(Path::new("etc")).join(name), text)?;
         }
-        for (name, target) in DEVICE_LINKS {
-            symlink(target, inside(Path::new("dev")).join(name))?;
-        }
-        DEVICES.iter().try_for_each(|name| fs::File::create(inside(Path::new("dev")).join(name)).map(drop))
+        devices()
     };
     made().map_err(Report::refused_io("fill the new root"))
+}
+
+fn devices() -> io::Result<()> {
+    let dev = inside(Path::new("dev"));
+    fs::create_dir(dev.join("shm"))?;
+    for (name, target) in DEVICE_LINKS {
+        symlink(target, dev.join(name))?;
+    }
+    DEVICES.iter().try_for_each(|name| fs::File::create(dev.join(name)).map(drop))
 }
 
 fn bind(from: &Path, to: &Path) -> Result<(), Report> {
@@ -214,13 +254,17 @@ fn restrict(mut mountinfo: fs::File, order: &Order) -> Result<(), Report> {
             break;
         }
     }
+    let writable: &[&str] = match order.purpose {
+        Purpose::Build => &["/build", "/tmp", "/home/build"],
+        Purpose::Install => &["/run", "/tmp"],
+    };
     for mount in mounts.iter().filter(|mount| ours.contains(&mount.id) && Some(mount.id) != base) {
         let place = Path::new("/").join(mount.at.strip_prefix(NEW).unwrap_or(&mount.at));
         let more = if place == Path::new("/dev/shm") {
             continue;
         } else if place.starts_with("/dev") {
             MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC
-        } else if ["/build", "/tmp", "/home/build"].iter().any(|writable| place.starts_with(writable))
+        } else if writable.iter().any(|writable| place.starts_with(writable))
             // Times of access are kept nowhere else.
             || order.copies.iter().any(|copy| place.starts_with(copy))
         {

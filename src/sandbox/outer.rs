@@ -3,7 +3,7 @@
 use super::copies::{self, Moment};
 use super::reexec::{INNER, KilledOnDrop, OUTER, build_id, ourselves, start};
 use super::tracer::{self, End, Tracer};
-use super::{Attempts, How, Observed, Printed, Ran, SandboxError, Spec, StepRan, loopback, mounts};
+use super::{Attempts, How, Met, Observed, Printed, Purpose, Ran, SandboxError, Spec, StepRan, loopback, mounts};
 use crate::json;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +28,7 @@ pub(super) struct Order {
     /// What `/proc` calls the outer helper, once it has the namespaces.
     pub namespaces_of: Option<u32>,
     pub build_dir: OsString,
+    pub purpose: Purpose,
     /// On the host, and inside.
     pub roots: Vec<(OsString, OsString)>,
     pub variables: Vec<(String, String)>,
@@ -57,6 +58,7 @@ pub(super) enum Report {
     Failed {
         step: usize,
         how: How,
+        met: Vec<Met>,
     },
     TimedOut,
     Unavailable {
@@ -115,6 +117,7 @@ pub(super) fn run(
     let order = Order {
         namespaces_of: None,
         build_dir: spec.build_dir.clone().into(),
+        purpose: spec.purpose,
         roots: spec.roots.iter().map(|(from, at)| (from.clone().into(), at.clone().into())).collect(),
         variables: spec.variables.clone().into_iter().collect(),
         steps: spec.steps.clone(),
@@ -214,9 +217,9 @@ fn conclude(
                 return Ok(Ran { steps, controls });
             }
             Report::Done => SandboxError::Helper("it left out a step".into()),
-            Report::Failed { step, how } => {
+            Report::Failed { step, how, met } => {
                 let argv0 = spec.steps.get(step).and_then(|argv| argv.first()).cloned().unwrap_or_default();
-                SandboxError::StepFailed { step, argv0, how }
+                SandboxError::StepFailed { step, argv0, how, met }
             }
             Report::TimedOut => SandboxError::TimedOut { after: spec.limits.time },
             Report::Unavailable { what, why } => SandboxError::Unavailable { what, why },
@@ -252,6 +255,8 @@ fn enter() -> Result<(), Report> {
     namespaces(&[(CloneFlags::CLONE_NEWUSER, "user"), (CloneFlags::CLONE_NEWPID, "process")])?;
     map_ids(0, uid.as_raw(), gid.as_raw())?;
     die_with_parent();
+    // Where memory runs out, a build is to go before whatever else runs here. Landlock keeps the steps from taking it back.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 
     // Loading a program takes as long as making the other namespaces and the root: process 1 loads meanwhile, and joins them.
     let mut inner = Command::new("/proc/self/exe");

@@ -18,7 +18,12 @@ pub fn run_plain(spec: &Spec, output: &mut dyn FnMut(&[u8])) -> Result<Ran, Sand
     let mut printed = Printed::new(spec);
     for (at, argv) in spec.steps.iter().enumerate() {
         let started = Instant::now();
-        let failed = |how| SandboxError::StepFailed { step: at, argv0: argv.first().cloned().unwrap_or_default(), how };
+        let failed = |how| SandboxError::StepFailed {
+            step: at,
+            argv0: argv.first().cloned().unwrap_or_default(),
+            how,
+            met: Vec::new(),
+        };
         let (log, writer) = std::io::pipe().map_err(|why| SandboxError::Io { what: "make a pipe", why })?;
         let child = step::start(argv, &spec.build_dir, &spec.variables, writer.into()).map_err(failed)?;
         let mut group = Group { child, killed: false };

@@ -5,6 +5,7 @@
 //! filter is applied again to what a tracer changes. `personality` is allowed (`setarch`).
 //! Calls of another architecture (32-bit programs on x86_64) end the process: the filter does not know their numbers.
 
+use super::Purpose;
 use super::outer::{Order, Report};
 use nix::libc;
 use seccompiler::{
@@ -46,6 +47,7 @@ const DENIED: &[i64] = &[
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
+    libc::SYS_fanotify_init,
     libc::SYS_kexec_load,
     libc::SYS_kexec_file_load,
     libc::SYS_init_module,
@@ -75,6 +77,25 @@ const ABSENT: &[i64] = &[
     libc::SYS_io_uring_register,
 ];
 
+/// What changes owners and ids. There is one id in a root that is configured; who asks for another is told that it has it.
+const OWNERS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setgroups,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+];
+
 const NEW_NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -92,7 +113,7 @@ const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6
 pub(super) fn filter(order: &Order) -> Result<(), Report> {
     let refused = |why: String| Report::Unavailable { what: "filter system calls (seccomp)".into(), why };
     let watching = Watching { reads: order.watched, attempts: order.traced };
-    for program in programs(watching).map_err(|err| refused(err.to_string()))? {
+    for program in programs(order.purpose, watching).map_err(|err| refused(err.to_string()))? {
         apply_filter(&program).map_err(|err| refused(err.to_string()))?;
     }
     Ok(())
@@ -108,7 +129,7 @@ struct Watching {
 }
 
 /// One program for each answer; the kernel takes the strictest.
-fn programs(watching: Watching) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+fn programs(purpose: Purpose, watching: Watching) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let arg = |index, op, value: i64| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value.cast_unsigned());
     let always = |calls: &[i64]| -> Rules { calls.iter().map(|call| (*call, Vec::new())).collect() };
@@ -142,10 +163,23 @@ fn programs(watching: Watching) -> Result<Vec<BpfProgram>, seccompiler::BackendE
 
     let others =
         FAMILIES.iter().map(|family| arg(0, SeccompCmpOp::Ne, (*family).into())).collect::<Result<Vec<_>, _>>()?;
-    let families: Rules = [(libc::SYS_socket, vec![SeccompRule::new(others)?])].into();
+    let others = SeccompRule::new(others)?;
+    let families: Rules = [(libc::SYS_socket, vec![others.clone()]), (libc::SYS_socketpair, vec![others])].into();
+    // Of netlink, what lists interfaces and routes. The rest talks to parts of the kernel that a build has no business with.
+    let netlink = vec![arg(0, SeccompCmpOp::Eq, libc::AF_NETLINK.into())?, arg(2, SeccompCmpOp::Ne, 0)?];
+    let protocols: Rules = [(libc::SYS_socket, vec![SeccompRule::new(netlink)?])].into();
+    let (settled, refused) = core_limit(arg)?;
 
     let mut programs = Vec::new();
-    for (rules, errno) in [(denied, libc::EPERM), (absent, libc::ENOSYS), (families, libc::EAFNOSUPPORT)] {
+    for (rules, errno) in [
+        (denied, libc::EPERM),
+        (absent, libc::ENOSYS),
+        (families, libc::EAFNOSUPPORT),
+        (protocols, libc::EPROTONOSUPPORT),
+        (refused, libc::EPERM),
+        (settled, 0),
+        (always(if purpose == Purpose::Install { OWNERS } else { &[] }), 0),
+    ] {
         let answer = SeccompAction::Errno(errno.cast_unsigned());
         let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, answer, arch)?.try_into()?;
         programs.push(program);
@@ -196,6 +230,26 @@ fn told(
     Ok(rules)
 }
 
+/// The limit of core files stays what `inner` made it: with another one, a build that crashes on purpose could start the host's own
+/// handler of crashes, outside of everything. Programs that want no core files are told that they have their will, and they do.
+fn core_limit(
+    arg: impl Fn(u8, SeccompCmpOp, i64) -> Result<SeccompCondition, seccompiler::BackendError>,
+) -> Result<(Rules, Rules), seccompiler::BackendError> {
+    let core = |at| arg(at, SeccompCmpOp::Eq, i64::from(libc::RLIMIT_CORE));
+    let pointer = |at, op| SeccompCondition::new(at, SeccompCmpArgLen::Qword, op, 0);
+    let new = || pointer(2, SeccompCmpOp::Ne);
+    let set = SeccompRule::new(vec![core(1)?, new()?, pointer(3, SeccompCmpOp::Eq)?])?;
+    // Who wants to know the old one as well would read what nobody wrote.
+    let exchange = SeccompRule::new(vec![core(1)?, new()?, pointer(3, SeccompCmpOp::Ne)?])?;
+    let settled: Rules = [
+        (libc::SYS_prlimit64, vec![set]),
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        (libc::SYS_setrlimit, vec![SeccompRule::new(vec![core(0)?])?]),
+    ]
+    .into();
+    Ok((settled, [(libc::SYS_prlimit64, vec![exchange])].into()))
+}
+
 /// The x32 calls have the same architecture value as the 64-bit ones and numbers from 2³⁰: `mount` once more, by another number.
 #[cfg(target_arch = "x86_64")]
 fn refuse_x32(program: &mut BpfProgram) {
@@ -244,7 +298,7 @@ mod tests {
                 }
             }
         };
-        programs(watching).unwrap().iter().map(run).min_by_key(|answer| answer & 0xffff_0000).unwrap()
+        programs(Purpose::Build, watching).unwrap().iter().map(run).min_by_key(|answer| answer & 0xffff_0000).unwrap()
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -291,6 +345,19 @@ mod tests {
             assert_eq!(call(reads, args.map(|arg| arg & !noatime)), ALLOW);
         }
         assert_eq!(answer(reads, OURS, libc::SYS_openat2 as u32, [0; 6]), error(libc::ENOSYS));
+        assert_eq!(call(libc::SYS_socketpair, libc::AF_UNIX as u64, 1), ALLOW);
+        assert_eq!(call(libc::SYS_socketpair, libc::AF_TIPC as u64, 1), error(libc::EAFNOSUPPORT));
+        let netlink =
+            |protocol| answer(NOT, OURS, libc::SYS_socket as u32, [libc::AF_NETLINK as u64, 3, protocol, 0, 0, 0]);
+        assert_eq!((netlink(0), netlink(9)), (ALLOW, error(libc::EPROTONOSUPPORT)));
+        let limit = |of: libc::__rlimit_resource_t, new, old| {
+            answer(NOT, OURS, libc::SYS_prlimit64 as u32, [0, of.into(), new, old, 0, 0])
+        };
+        assert_eq!(limit(libc::RLIMIT_CORE, 1 << 40, 0), error(0), "taken for done");
+        assert_eq!(limit(libc::RLIMIT_CORE, 1, 1 << 40), error(libc::EPERM));
+        assert_eq!((limit(libc::RLIMIT_CORE, 0, 1), limit(libc::RLIMIT_AS, 1, 0)), (ALLOW, ALLOW));
+        assert_eq!(call(libc::SYS_setrlimit, libc::RLIMIT_CORE.into(), 1), error(0));
+        assert_eq!(call(libc::SYS_setrlimit, libc::RLIMIT_AS.into(), 1), ALLOW);
         assert_eq!(answer(NOT, 0x4000_0003, 20, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS, "a 32-bit call");
     }
 }

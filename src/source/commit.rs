@@ -65,8 +65,8 @@ pub(super) fn tree(
         Ok(true)
     })?;
     let tree = Tree::new(TreeKind::Source, entries).map_err(crate::scan::ScanError::Tree)?;
-    let meta = commit.path().metadata().map_err(|err| FsError::io("read", commit.path(), err))?;
-    Ok(Scanned::of_archive(commit.path(), &meta, tree, excluded))
+    let meta = commit.store().metadata().map_err(|err| FsError::io("read", commit.store(), err))?;
+    Ok(Scanned::of_archive(commit.store(), &meta, tree, excluded))
 }
 
 #[cfg(unix)]

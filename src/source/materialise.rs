@@ -16,37 +16,55 @@ impl Source {
         writer.directories()?;
         match &self.form {
             Form::Directory => writer.files_from_directory()?,
-            Form::Archive { strip, limit } => self.files_from_archive(&writer, *strip, *limit)?,
+            Form::Archive { strip, limit } => {
+                let all = Part { path: &self.path, strip: *strip, limit: *limit, place: &|path| Some(path) };
+                self.files_from_archives(&writer, &[all])?;
+            }
             Form::Commit(commit) => commit::files(commit, &writer)?,
+            Form::Debian(package) => {
+                let place = |part| move |path: TreePath| package.place(part, &path);
+                let places: Vec<_> = package.parts().iter().map(place).collect();
+                let each = package.parts().iter().zip(&places);
+                let parts: Vec<Part<'_>> = each
+                    .map(|(part, place)| Part { path: part.path(), strip: 0, limit: archive::MAX_UNPACKED, place })
+                    .collect();
+                self.files_from_archives(&writer, &parts)?;
+            }
         }
         writer.finish()?;
         Ok(writer.opaque())
     }
 
-    fn files_from_archive(&self, writer: &Writer<'_>, strip: u8, limit: u64) -> Result<(), SourceError> {
+    fn files_from_archives(&self, writer: &Writer<'_>, parts: &[Part<'_>]) -> Result<(), SourceError> {
         let mut written = vec![false; writer.tree().entries().len()];
-        let mut failed = None;
-        let result = archive::members(&self.path, strip, limit, &mut |path, member| {
-            let Some((at, file)) = writer.recorded(&path) else { return Ok(()) };
-            let done = match member {
-                Member::File { data, size, .. } if !written[at] => writer.file_from_stream(file, size, data),
-                Member::Hard { target } if !written[at] => match writer.recorded(&target) {
-                    Some((first, _)) if written[first] => writer.file_from_written(file, &target),
-                    _ => Err(archive::no_target(&self.path, &path, &target).into()),
-                },
-                _ => Err(self.changed(&path)),
-            };
-            written[at] = true;
-            done.map_err(|err| {
-                let stop = ArchiveError::Changed(self.path.clone());
-                failed = Some(err);
-                stop
-            })
-        });
-        if let Some(err) = failed {
-            return Err(err);
+        for part in parts {
+            let mut failed = None;
+            let result = archive::members(part.path, part.strip, part.limit, &mut |path, member| {
+                let Some(path) = (part.place)(path) else { return Ok(()) };
+                let Some((at, file)) = writer.recorded(&path) else { return Ok(()) };
+                let done = match member {
+                    Member::File { data, size, .. } if !written[at] => writer.file_from_stream(file, size, data),
+                    Member::Hard { target } if !written[at] => {
+                        let place = (part.place)(target.clone());
+                        match place.and_then(|target| Some((writer.recorded(&target)?.0, target))) {
+                            Some((first, target)) if written[first] => writer.file_from_written(file, &target),
+                            _ => Err(archive::no_target(part.path, &path, &target).into()),
+                        }
+                    }
+                    _ => Err(self.changed(&path)),
+                };
+                written[at] = true;
+                done.map_err(|err| {
+                    let stop = ArchiveError::Changed(part.path.to_owned());
+                    failed = Some(err);
+                    stop
+                })
+            });
+            if let Some(err) = failed {
+                return Err(err);
+            }
+            result?;
         }
-        result?;
         match writer.tree().entries().iter().zip(written).find(|(entry, done)| !done && write::is_file(entry)) {
             Some((entry, _)) => Err(self.changed(&entry.path)),
             None => Ok(()),
@@ -56,6 +74,14 @@ impl Source {
     fn changed(&self, path: &TreePath) -> SourceError {
         SourceError::Changed { source_path: self.path.clone(), path: path.clone() }
     }
+}
+
+/// An archive, and where in the tree its members are, if they are in it.
+struct Part<'a> {
+    path: &'a Path,
+    strip: u8,
+    limit: u64,
+    place: &'a dyn Fn(TreePath) -> Option<TreePath>,
 }
 
 /// What becomes of set-user-id, set-group-id and sticky bits.

@@ -84,7 +84,7 @@ fn own_user_namespace(flags: CloneFlags) {
 
 fn how(spec: &Spec, runner: Runner) -> How {
     match runner(spec, &mut |_| {}) {
-        Err(SandboxError::StepFailed { step: 0, how, argv0 }) => {
+        Err(SandboxError::StepFailed { step: 0, how, argv0, .. }) => {
             assert_eq!(argv0, spec.steps[0][0]);
             how
         }

@@ -82,6 +82,7 @@ pub fn spec(build: &Path, script: &str) -> Spec {
     ];
     Spec {
         build_dir: build.to_owned(),
+        purpose: Default::default(),
         roots: countersign::environment::DEFAULT_ROOTS.iter().map(same).collect(),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         steps: vec![vec!["sh".into(), "-c".into(), script.into()]],

@@ -100,14 +100,17 @@ fn every_kind_of_source_is_one_source() {
     let project = Project::tiny().set("source", "strip = 1");
     project.copy("src", "tiny-1.0");
     tar(&project, "tiny-1.0", &[], "plain.tar");
-    for (option, archive) in [("-z", "packed.tar.gz"), ("-J", "packed.tar.xz"), ("--zstd", "packed.tar.zst")] {
+    // A `.crate`, an sdist and an npm tarball are such archives, whatever they are called.
+    for (option, archive) in
+        [("-z", "tiny-1.0.crate"), ("-z", "packed.tar.gz"), ("-J", "packed.tar.xz"), ("--zstd", "packed.tar.zst")]
+    {
         tar(&project, "tiny-1.0", &[option], archive);
     }
     let mut zip = Command::new("zip");
     zip.args(["-q", "-r", "packed.zip", "tiny-1.0"]).current_dir(project.path("."));
     assert!(zip.status().unwrap().success());
     let attested = project.attest();
-    let archives = ["plain.tar", "packed.tar.gz", "packed.tar.xz", "packed.tar.zst", "packed.zip"];
+    let archives = ["plain.tar", "tiny-1.0.crate", "packed.tar.gz", "packed.tar.xz", "packed.tar.zst", "packed.zip"];
     for archive in archives {
         let bundle = format!("{archive}.jsonl");
         let args =
@@ -121,8 +124,12 @@ fn every_kind_of_source_is_one_source() {
     git(&src, &["add", "."]);
     git(&src, &["commit", "-q", "-m", "x"]);
     git(&project.path("."), &["clone", "-q", "--bare", "--no-local", "src", "src.git"]);
+    git(&src, &["bundle", "create", "-q", "../tiny.bundle", "main"]);
+    let url = format!("file://{}", project.path("src.git").display());
     for (bundle, args) in [
         ("checkout.jsonl", &["--source", "src"][..]),
+        ("bundled.jsonl", &["--source", "tiny.bundle", "--revision", "main"]),
+        ("url.jsonl", &["--source", &url, "--revision", "main"]),
         ("head.jsonl", &["--source", "src", "--revision", "HEAD"]),
         ("bare.jsonl", &["--source", "src.git", "--revision", "main"]),
     ] {
@@ -130,17 +137,67 @@ fn every_kind_of_source_is_one_source() {
         assert_eq!(project.run(&args).ends(0).out, attested.out, "{bundle}: the same statement");
     }
     project.rebuild(&["--source", "src.git", "--revision", "main"]).ends(0).last("identical: 2 files");
+    for source in ["tiny.bundle", &url] {
+        project.rebuild(&["--source", source, "--revision", "main"]).ends(0).last("identical: 2 files");
+        project.rebuild(&["--source", source, "--revision", "other"]).fails(7, "revision other");
+        project.rebuild(&["--source", source]).fails(2, "which commit is meant?");
+        project
+            .run(&["attest", "--source", source, "--key", "vendor", "--bundle", "x"])
+            .fails(2, "which commit is meant?");
+    }
+    project.rebuild(&["--source", "plain.tar", "--revision", "main"]).fails(7, "it has no revisions");
     project.rebuild(&["--source", "src.git"]).fails(2, "which commit is meant?");
     project.rebuild(&["--source", "src.git", "--revision", "other"]).fails(7, "revision other");
 
     project.put("src/input.txt", "changed\n");
     git(&src, &["commit", "-q", "-a", "-m", "y"]);
     git(&src, &["push", "-q", "../src.git", "main"]);
+    git(&src, &["bundle", "create", "-q", "../other.bundle", "main"]);
     project.rebuild(&["--source", "src.git", "--revision", "main"]).fails(9, "input.txt: ");
+    project.rebuild(&["--source", "other.bundle", "--revision", "main"]).fails(9, "input.txt: ");
     project.rebuild(&["--source", "src", "--revision", "HEAD~0"]).fails(7, "revision HEAD~0");
     project.put("tiny-1.0/input.txt", "changed\n");
     tar(&project, "tiny-1.0", &["-z"], "packed.tar.gz");
     project.rebuild(&["--source", "packed.tar.gz"]).fails(9, "input.txt: ");
+}
+
+/// A Debian source package is what is unpacked of it, and the recipe of whoever builds it is beside it.
+#[test]
+fn a_debian_source_package() {
+    let project = Project::tiny();
+    project.attest();
+    std::fs::create_dir_all(project.path("debian/source")).unwrap();
+    project.put("debian/source/format", "3.0 (quilt)\n");
+    project.put("debian/rules", "#!/usr/bin/make -f\n");
+    tar(&project, "src", &["-z"], "tiny_1.0.orig.tar.gz");
+    tar(&project, "debian", &["-z"], "tiny_1.0-1.debian.tar.gz");
+    let dsc = || {
+        let (mut sha256, mut files) = (String::new(), String::new());
+        for name in ["tiny_1.0.orig.tar.gz", "tiny_1.0-1.debian.tar.gz"] {
+            let bytes = project.get(name);
+            let digest = countersign::digest::sha256(&bytes);
+            sha256 += &format!(" {digest} {} {name}\n", bytes.len());
+            files += &format!(" 0 {} {name}\n", bytes.len());
+        }
+        let head = "Format: 3.0 (quilt)\nSource: tiny\nVersion: 1.0-1\n";
+        project.put("tiny.dsc", format!("{head}Checksums-Sha256:\n{sha256}Files:\n{files}"));
+    };
+    dsc();
+    let attest = ["attest", "--source", "tiny.dsc", "--key", "vendor", "--bundle", "deb.jsonl", "--out", "deb"];
+    project.run(&attest).fails(2, "name it with --recipe");
+    project.run(&[&attest[..], &["--recipe", "src/countersign.toml"]].concat()).ends(0);
+    let rebuild = |source: &str| project.run(&["rebuild", "deb.jsonl", "--source", source]);
+    rebuild("tiny.dsc").ends(0).last("identical: 2 files");
+    // Unpacked, it is the same source.
+    project.copy("src", "unpacked");
+    project.copy("debian", "unpacked/debian");
+    project.chmod("unpacked/debian/rules", 0o755);
+    rebuild("unpacked").ends(0).last("identical: 2 files");
+    project.put("debian/rules", "#!/usr/bin/make -g\n");
+    tar(&project, "debian", &["-z"], "tiny_1.0-1.debian.tar.gz");
+    rebuild("tiny.dsc").fails(7, "tiny_1.0-1.debian.tar.gz beside it is not the file that it names");
+    dsc();
+    rebuild("tiny.dsc").fails(9, "debian/rules: ");
 }
 
 #[test]

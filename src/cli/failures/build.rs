@@ -4,9 +4,14 @@ use crate::build::BuildError;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::trace::ADVICE;
 use crate::environment::FingerprintError;
-use crate::sandbox::SandboxError;
+use crate::sandbox::{How, Met, SandboxError};
 use crate::scan::ScanError;
 use crate::source::SourceError;
+use std::collections::BTreeSet;
+
+/// The signal for a file that is longer than allowed, and what a shell makes of it.
+const XFSZ: i32 = 25;
+const XFSZ_IN_SHELL: i32 = 128 + XFSZ;
 
 impl From<BuildError> for Failure {
     fn from(err: BuildError) -> Failure {
@@ -19,6 +24,7 @@ impl From<BuildError> for Failure {
                 SandboxError::StepFailed { .. } | SandboxError::TimedOut { .. } | SandboxError::LogTooLong { .. },
             )
             | BuildError::NoOutput { .. }
+            | BuildError::OnlyLinks(_)
             | BuildError::OutputScan(_)
             | BuildError::Outputs(_) => Exit::BuildFailed,
             BuildError::Root(_)
@@ -49,9 +55,22 @@ impl From<BuildError> for Failure {
             }
             BuildError::Sandbox(SandboxError::BuildDir { .. }) => failure
                 .hint("--scratch DIR or TMPDIR names another place to build in, one that other users may pass through"),
-            BuildError::Sandbox(SandboxError::StepFailed { .. }) => failure
-                .hint("the build has no network, and sees of this machine what the recipe names alone")
-                .hint(ADVICE),
+            BuildError::Sandbox(SandboxError::StepFailed { how, met, .. }) => {
+                let too_long = matches!(how, How::Signal(XFSZ) | How::Exit(XFSZ_IN_SHELL)).then_some("limits.file-size");
+                let limits = met.iter().map(|met| match met {
+                    Met::Processes => "limits.processes",
+                    Met::Full(path) if path == "/build" => "--scratch DIR or TMPDIR with more room",
+                    Met::Full(_) => "limits.tmp",
+                });
+                let limits: BTreeSet<&str> = limits.chain(too_long).collect();
+                let failure = limits.into_iter().fold(failure, |failure, limit| match limit.strip_prefix("limits") {
+                    Some(_) => failure.hint(format!("{limit} in the recipe gives more")),
+                    None => failure.hint(format!("build elsewhere: {limit}")),
+                });
+                failure
+                    .hint("the build has no network, and sees of this machine what the recipe names alone")
+                    .hint(ADVICE)
+            }
             BuildError::Sandbox(SandboxError::TimedOut { .. }) => failure.hint("limits.time in the recipe gives more"),
             BuildError::Sandbox(SandboxError::LogTooLong { .. }) => failure.hint("limits.log in the recipe gives more"),
             BuildError::OutputScan(ScanError::TooMuch { what: "bytes", .. }) => {

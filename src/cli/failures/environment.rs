@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Exit, Failure};
 use crate::environment::{DepotError, ImageError, PinError};
-use crate::fetch::FetchError;
+use crate::mirrors::MirrorError;
 use crate::store::StoreError;
 
 impl From<StoreError> for Failure {
@@ -25,7 +25,7 @@ impl From<DepotError> for Failure {
         match err {
             DepotError::Store(err) => err.into(),
             DepotError::Interrupted(err) => err.into(),
-            DepotError::Fetch { why: FetchError::Unknown(name), .. } => failure
+            DepotError::Fetch { why: MirrorError::Unknown(name), .. } => failure
                 .hint(format!("--mirror {name}=BASE says where it is; countersign/mirrors.toml in the configuration directory, for good")),
             DepotError::NoMaterial(_) => failure.hint("`countersign snapshot` collects all of them"),
             _ => failure,

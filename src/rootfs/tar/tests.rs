@@ -1,5 +1,5 @@
 use super::*;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Packing};
 use crate::rootfs::tests::Place;
 use crate::rootfs::{LeftOut, Limits};
 use std::io::Write as _;
@@ -13,7 +13,15 @@ impl Made {
         Made(tar::Builder::new(Vec::new()))
     }
 
-    pub(crate) fn add(mut self, kind: EntryType, name: &str, mode: u32, link: &str, data: &str) -> Made {
+    pub(crate) fn add(self, kind: EntryType, name: &str, mode: u32, link: &str, data: &str) -> Made {
+        self.add_bytes(kind, name, mode, link, data.as_bytes())
+    }
+
+    pub(crate) fn bytes_of(self, name: &str, data: &[u8]) -> Made {
+        self.add_bytes(EntryType::Regular, name, 0o644, "", data)
+    }
+
+    fn add_bytes(mut self, kind: EntryType, name: &str, mode: u32, link: &str, data: &[u8]) -> Made {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_size(data.len() as u64);
@@ -21,7 +29,7 @@ impl Made {
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_cksum();
-        self.0.append(&header, data.as_bytes()).unwrap();
+        self.0.append(&header, data).unwrap();
         self
     }
 
@@ -117,10 +125,20 @@ fn packed_and_checked_to_the_end() {
     let try_to = |bytes: &[u8], packing| {
         let place = Place::new();
         let mut builder = place.builder();
-        let done = apply_packed(&mut builder, Path::new("a.tar"), bytes, packing, Whiteouts::Names);
+        let done = match packing {
+            None => apply(&mut builder, Path::new("a.tar"), bytes, Whiteouts::Names),
+            // As a layer of an image is.
+            Some(_) => builder.whole(|builder| {
+                let mut plain = archive::unpacked(Path::new("a.tar"), bytes, packing)?;
+                apply_plain(builder, Path::new("a.tar"), &mut plain, Whiteouts::Names)
+            }),
+        };
         // Whoever looks away from the error gets nothing.
         match done {
-            Ok(()) => Ok(assert_eq!(place.written(builder), ["f f content"])),
+            Ok(()) => {
+                assert_eq!(place.written(builder), ["f f content"]);
+                Ok(())
+            }
             Err(err) => {
                 assert!(matches!(builder.finish(&place.root(), 0), Err(RootfsError::Spoiled)));
                 assert!(!place.root().exists());
@@ -189,7 +207,7 @@ fn hostile_names() {
         (Made::new().file("a/b", "").file("a", ""), "a directory with something in it"),
         (Made::new().add(EntryType::Char, "../null", 0o666, "", ""), "not the name"),
         (Made::new().add(EntryType::new(b'7'), "x", 0o666, "", ""), "of an unknown type"),
-        (Made::new().add(EntryType::GNUSparse, "x", 0o666, "", ""), "a sparse file"),
+        (Made::new().add(EntryType::GNUSparse, "x", 0o666, "", ""), "sparse"),
         (Made::new().add(EntryType::Directory, "x", 0o755, "", "content"), "has content"),
     ] {
         let err = layers(vec![made]).unwrap_err();
@@ -255,4 +273,10 @@ fn bombs() {
     assert!(
         (0..3).all(|_| done().is_ok()) && matches!(done(), Err(RootfsError::Archive(ArchiveError::TooLarge { .. })))
     );
+    drop(builder);
+    // So are those of which each hides the one before, or that are left out.
+    let made = (0..9).fold(Made::new(), |made, _| made.add(EntryType::Fifo, "f", 0o644, "", ""));
+    let mut builder = place.limited(Limits { entries: 2, ..Limits::default() });
+    let err = apply(&mut builder, Path::new("a"), &*made.bytes(), Whiteouts::Names).unwrap_err();
+    assert!(matches!(err, RootfsError::Entry { why: Why::TooManyMembers(8), .. }), "{err}");
 }

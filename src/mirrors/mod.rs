@@ -1,9 +1,10 @@
-//! Getting the files of an environment: from directories, and with the feature `fetch` over HTTP. What is had is believed by nobody before its
+//! Mirrors: where the files of an environment are had, from directories, and with the feature `fetch` over HTTP. What is had is believed by nobody before its
 //! digest was looked at.
 
 #[cfg(feature = "fetch")]
 mod http;
 
+use crate::fetch::Network;
 use crate::fs::FsError;
 use crate::lock::Place;
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub enum Base {
 
 /// Something that could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub enum MirrorError {
     /// The place names no mirror, or one that nobody named.
     #[error("no mirror {0:?} is known")]
     Unknown(String),
@@ -66,9 +67,20 @@ pub struct Fetched {
 }
 
 impl Mirrors {
+    /// None yet; servers will be checked against the authorities of `network`.
+    pub fn new(network: Network) -> Mirrors {
+        #[cfg(not(feature = "fetch"))]
+        let _ = network;
+        Mirrors {
+            by_name: BTreeMap::new(),
+            #[cfg(feature = "fetch")]
+            client: http::Client::new(network),
+        }
+    }
+
     /// One more base for a name; the ones that were added first are asked first.
-    pub fn add(&mut self, name: &str, base: &str) -> Result<(), FetchError> {
-        let refused = || FetchError::Base(base.to_owned());
+    pub fn add(&mut self, name: &str, base: &str) -> Result<(), MirrorError> {
+        let refused = || MirrorError::Base(base.to_owned());
         let http = ["http://", "https://"].iter().any(|scheme| base.starts_with(scheme));
         let base = match http {
             true if base.bytes().all(|b| b.is_ascii_graphic()) => Base::Http(base.trim_end_matches('/').to_owned()),
@@ -76,7 +88,7 @@ impl Mirrors {
             _ => return Err(refused()),
         };
         if !matches!(format!("{name}:x").parse(), Ok(Place::Mirror { mirror, .. }) if mirror == name) {
-            return Err(FetchError::Unknown(name.to_owned()));
+            return Err(MirrorError::Unknown(name.to_owned()));
         }
         self.by_name.entry(name.to_owned()).or_default().push(base);
         Ok(())
@@ -88,9 +100,9 @@ impl Mirrors {
     }
 
     /// Opens what is at a place: of the first mirror that has it.
-    pub fn open(&self, place: &Place) -> Result<Fetched, FetchError> {
-        let Place::Mirror { mirror, path } = place else { return Err(FetchError::NoPlace) };
-        let bases = self.by_name.get(mirror).ok_or_else(|| FetchError::Unknown(mirror.clone()))?;
+    pub fn open(&self, place: &Place) -> Result<Fetched, MirrorError> {
+        let Place::Mirror { mirror, path } = place else { return Err(MirrorError::NoPlace) };
+        let bases = self.by_name.get(mirror).ok_or_else(|| MirrorError::Unknown(mirror.clone()))?;
         let mut first = None;
         for base in bases {
             match self.open_at(base, path) {
@@ -98,10 +110,10 @@ impl Mirrors {
                 Err(err) => first = first.or(Some(err)),
             }
         }
-        Err(first.unwrap_or(FetchError::NoPlace))
+        Err(first.unwrap_or(MirrorError::NoPlace))
     }
 
-    fn open_at(&self, base: &Base, path: &str) -> Result<Fetched, FetchError> {
+    fn open_at(&self, base: &Base, path: &str) -> Result<Fetched, MirrorError> {
         match base {
             Base::Dir(dir) => {
                 let path = dir.join(path);
@@ -113,7 +125,7 @@ impl Mirrors {
                 #[cfg(feature = "fetch")]
                 return self.client.get(&url).map(|bytes| Fetched { what: url, path: None, bytes });
                 #[cfg(not(feature = "fetch"))]
-                Err(FetchError::NotBuilt(url))
+                Err(MirrorError::NotBuilt(url))
             }
         }
     }
@@ -146,16 +158,16 @@ mod tests {
             mirrors
                 .open(&place.parse().unwrap())
                 .map(|mut fetched| fetched.bytes.read_to_string(&mut text).unwrap())?;
-            Ok::<_, FetchError>(text)
+            Ok::<_, MirrorError>(text)
         };
         assert_eq!(read("local:a").unwrap(), "two");
         std::fs::write(one.path().join("a"), "one").unwrap();
         assert_eq!(read("local:a").unwrap(), "one");
-        assert!(matches!(read("local:b"), Err(FetchError::Fs(_))));
-        assert!(matches!(read("other:a"), Err(FetchError::Unknown(name)) if name == "other"));
-        assert!(matches!(read("-"), Err(FetchError::NoPlace)));
+        assert!(matches!(read("local:b"), Err(MirrorError::Fs(_))));
+        assert!(matches!(read("other:a"), Err(MirrorError::Unknown(name)) if name == "other"));
+        assert!(matches!(read("-"), Err(MirrorError::NoPlace)));
         for bad in ["relative", "ftp://x", "http://a b", "file:///x", ""] {
-            assert!(matches!(mirrors.clone().add("x", bad), Err(FetchError::Base(_))), "{bad}");
+            assert!(matches!(mirrors.clone().add("x", bad), Err(MirrorError::Base(_))), "{bad}");
         }
         assert!(mirrors.clone().add("a:b", "/x").is_err() && mirrors.clone().add("", "/x").is_err());
     }
