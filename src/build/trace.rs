@@ -177,9 +177,9 @@ struct Stamp {
 impl Stamp {
     fn of(stat: &Stat) -> Stamp {
         Stamp {
-            inode: (stat.st_dev as u64, stat.st_ino as u64),
-            status: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-            access: (stat.st_atime as i64, stat.st_atime_nsec as i64),
+            inode: (stat.st_dev, stat.st_ino),
+            status: (stat.st_ctime, stat.st_ctime_nsec as i64),
+            access: (stat.st_atime, stat.st_atime_nsec as i64),
         }
     }
 }
