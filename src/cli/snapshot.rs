@@ -30,9 +30,8 @@ signed source as source/. Nothing in it is trusted by who uses it: every byte is
 Exit codes: 0 written, 2 the command line is wrong, 3 the policy accepts no manifest, 4 the bundle is broken, 7 could not tell, 9 the \
 source is not the signed one.
 
-Examples:
-  countersign snapshot hello.intoto.jsonl --source hello-1.0 -o hello-1.0.materials
-  countersign rebuild hello-1.0.materials/bundle.intoto.jsonl --materials hello-1.0.materials"
+Example, for `countersign rebuild all/bundle.intoto.jsonl` with all as its materials:
+  countersign snapshot hello.intoto.jsonl --source hello-1.0 -o all"
 )]
 pub struct Args {
     /// The bundle with the manifest

@@ -254,15 +254,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_first_that_failed_wanted() {
+    fn what_the_one_that_looked_last_wanted() {
         // 1 started 10 (make), which started 11 (cc) and 12 (true).
         let mut log = Log::default();
+        log.missing(b"/usr/bin/gone", false, true, 10, "make");
         log.missing(b"/usr/include/found.h", true, false, 11, "cc");
         log.found(b"/opt/include/found.h");
         log.missing(b"/usr/local/include/foo.h", true, false, 11, "cc");
         log.missing(b"/usr/include/foo.h", true, false, 11, "cc");
         log.missing(b"/usr/lib/locale", true, false, 11, "cc");
-        log.missing(b"/usr/bin/gone", false, true, 10, "make");
         log.ended(11, Some(10), false);
         log.ended(12, Some(10), true);
         log.ended(10, Some(1), false);

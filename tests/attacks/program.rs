@@ -364,7 +364,7 @@ pub fn settings_without_effect(tries: &mut Tries) {
         ("", "reproducible = true\n"),
         ("", "network = false\n"),
         ("", "[attestation]\nreproducible = true\n"),
-        ("", "[environment]\nimage = \"example.org/image:1\"\n"),
+        ("", "[environment]\ncontainer = \"example.org/image:1\"\n"),
         ("", "[environment]\nKind = \"host\"\n"),
         ("", "[limits]\nmax_parallel = 2\n"),
         ("", "[environment]\nkind = \"unknown\"\n"),
