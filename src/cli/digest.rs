@@ -24,8 +24,8 @@ Examples:
   countersign digest hello-1.0.tar.gz                     # of the archive's bytes
   countersign digest --tree --strip 1 hello-1.0.tar.gz    # of the source tree in it
   countersign digest --git .                              # of a checkout, with its git ids
-  countersign digest --revision v1.0 hello.git          # what is committed: repository, bundle, URL
-  countersign digest --tree hello_1.0-1.dsc                       # what dpkg-source unpacks, unpatched
+  countersign digest --revision v1.0 hello.git            # of a commit: repository, bundle, URL
+  countersign digest --tree hello_1.0-1.dsc               # of a Debian source, unpatched
   countersign digest --listing . > listing.txt            # what the digest is the SHA-256 of")]
 pub struct Args {
     /// A file, or a directory; with --tree also an archive or a Debian .dsc, with --revision a git repository, bundle or URL

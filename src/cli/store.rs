@@ -28,10 +28,13 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     /// Say where the store is
+    #[command(after_help = "Example:\n  countersign cache path")]
     Path(Flags),
     /// Read everything, and remove what is not what its name says; exit code 1 when there was such a thing
+    #[command(after_help = "Example:\n  countersign cache verify")]
     Verify(Flags),
     /// Remove what was not used for a time
+    #[command(after_help = "Example:\n  countersign cache gc --older-than 7")]
     Gc(Gc),
 }
 
