@@ -72,7 +72,7 @@ ok "collected: $(du -sh --apparent-size "$vendor/materials" | cut -f1)"
 # A root without compilers, and without a network that would be used.
 base=$work/base
 began=$SECONDS
-mmdebstrap --quiet --variant=essential --include=util-linux "$codename" "$base.tar" "deb $mirror $codename main"
+mmdebstrap --quiet --variant=essential --include=mount,util-linux "$codename" "$base.tar" "deb $mirror $codename main"
 ok "mmdebstrap, essential packages alone: $((SECONDS - began)) s, $(stat -c %s "$base.tar") bytes"
 began=$SECONDS
 mmdebstrap --quiet --variant=essential --include=gcc,libc6-dev "$codename" "$work/peer.tar" "deb $mirror $codename main"
@@ -83,7 +83,7 @@ tar -C "$base" -xf "$base.tar"
 mkdir -p "$base/srv/countersign"
 install -m 755 "$work/bin/countersign" "$base/usr/bin/countersign"
 cp -R "$vendor/materials" "$vendor/shipped" "$reviewer/key" "$work/policy.toml" "$base/srv/countersign/"
-variables=(PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 TZ=Asia/Tokyo)
+variables=(PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TZ=Asia/Tokyo)
 (umask 077 && expect 0 inside "$base" unshare --net countersign rebuild materials/bundle.intoto.jsonl --materials materials --against shipped --policy policy.toml --key key --append)
 prints identical
 expect 0 countersign verify "$vendor/shipped/hello" --bundle "$base/srv/countersign/materials/bundle.intoto.jsonl" --policy "$work/policy.toml"

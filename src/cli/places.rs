@@ -99,11 +99,12 @@ impl Scratch {
     pub fn new(above: &Path, prefix: &str) -> Result<Scratch, Failure> {
         let name = fs::random_name().map_err(|err| Failure::new(Exit::Internal, err))?;
         let path = absolute(above)?.join(format!("{prefix}-{name}"));
-        let mut builder = std::fs::DirBuilder::new();
+        std::fs::create_dir(&path).map_err(|err| FsError::io("create", &path, err))?;
+        let scratch = Scratch(path);
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
-        builder.create(&path).map_err(|err| FsError::io("create", &path, err))?;
-        Ok(Scratch(path))
+        std::fs::set_permissions(&scratch.0, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .map_err(|err| FsError::io("create", &scratch.0, err))?;
+        Ok(scratch)
     }
 
     /// Where.

@@ -1,6 +1,6 @@
 //! `countersign rebuild`: answer a manifest's build order blind, then compare, then sign.
 //!
-//! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`] alone; their digests are
+//! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`](crate::statement::BuildOrder) alone; their digests are
 //! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
 
 mod materials;

@@ -50,6 +50,9 @@ impl Drop for Progress {
 
 /// `/usr` is what takes the time, and what people know.
 fn reading(roots: &[PathBuf]) -> String {
+    if let Some(tree) = roots.iter().find_map(|root| image(root)) {
+        return format!("reading the environment: the image {}…", &tree[..12]);
+    }
     let usr = roots.iter().find(|root| *root == Path::new("/usr"));
     let named = usr.or(roots.first()).map(|root| ui::escape(&root.display().to_string())).unwrap_or_default();
     match roots.len() {
@@ -58,9 +61,25 @@ fn reading(roots: &[PathBuf]) -> String {
     }
 }
 
+/// The digest in a path below an unpacked tree of a store.
+fn image(root: &Path) -> Option<&str> {
+    let mut parts = root.iter().skip_while(|part| *part != "trees").skip(1);
+    let tree = parts.next()?.to_str()?;
+    (tree.len() == 64 && tree.bytes().all(|b| b.is_ascii_hexdigit())).then_some(tree)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_called_by_its_digest() {
+        let tree = "ab".repeat(32);
+        let roots = [PathBuf::from(format!("/c/store/trees/{tree}/usr")), "/bin".into()];
+        assert_eq!(reading(&roots), "reading the environment: the image abababababab…");
+        let other = [PathBuf::from("/c/trees/short/usr")];
+        assert_eq!(reading(&other), "reading the environment: /c/trees/short/usr");
+    }
 
     #[test]
     fn the_root_that_counts_is_named() {

@@ -232,12 +232,14 @@ fn touch(file: &File) {
 }
 
 fn make(dir: &Path) -> Result<(), StoreError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    // The build's id must be able to pass to the trees.
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).create(dir).map_err(io("create", dir))?;
+    // The build's id must be able to pass to the trees, whatever the umask.
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
-    builder.create(dir).map_err(io("create", dir))
+    std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).map_err(io("create", dir))?;
+    Ok(())
 }
 
 /// Who can write in it can lead us to other places. What they lead to would still be hashed, but not what is removed.

@@ -30,6 +30,23 @@ fn the_materials_are_enough_and_nothing_else_is_used() {
 }
 
 #[test]
+fn whatever_the_umask() {
+    let project = snapshot();
+    // Started by root, the build runs as another id, which has to get to what is unpacked.
+    let program = env!("CARGO_BIN_EXE_countersign");
+    for args in [
+        "rebuild b.intoto.jsonl --materials all",
+        "build --source src --out new --store closed --mirror images=$PWD/images",
+    ] {
+        let mut command = std::process::Command::new("sh");
+        let script = format!("umask 077; exec {program} {args}");
+        command.args(["-c", &script]).current_dir(project.path(".")).env("TMPDIR", project.path("tmp"));
+        super::common::finish(&mut command).ends(0);
+    }
+    assert_eq!(project.text("new/out.txt"), project.text("out/out.txt"));
+}
+
+#[test]
 fn materials_that_are_not_the_signed_ones() {
     let project = snapshot();
     let rebuild = || project.run(&["rebuild", BUNDLE, "--materials", "all"]);
