@@ -67,6 +67,8 @@ fn make(order: &Order) -> Result<(), Report> {
     let enforced = |name: &&str| match *name {
         "landlock" => landlock.files,
         "landlock-scopes" => landlock.scopes,
+        // A copy that is watched cannot be mounted read-only: landlock alone keeps it.
+        "filesystem" => order.copies.is_empty(),
         _ => true,
     };
     Report::Ready(super::CONTROLS.iter().filter(|name| enforced(name)).map(|name| name.to_string()).collect()).send();
