@@ -88,7 +88,7 @@ mod linux {
         let heard = world.heard();
         project.put_right();
         if control.absent.iter().any(|text| log.contains(&world.fill(text))) {
-            return "not on this kernel";
+            return "not in this place";
         }
         assert_eq!(code, control.exit, "{}", told());
         for text in &control.inside {
