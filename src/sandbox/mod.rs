@@ -57,6 +57,7 @@ pub use plain::run_plain;
 pub use reexec::{BuildId, Helper, Reader, build_id, enter_if_asked, own_build_dir};
 
 pub use crate::recipe::Limits;
+pub use crate::statement::CONTROLS;
 use crate::stop::{Interrupted, Stop};
 
 use std::collections::BTreeMap;
@@ -110,25 +111,6 @@ pub struct StepRan {
     /// Wall time.
     pub seconds: f64,
 }
-
-/// Names of the controls that a [`Ran`] tells about.
-///
-/// `landlock` is the file system rules (ABI 1 and later), `landlock-scopes` those for signals (ABI 6); the others are enforced in every run
-/// of the sandbox, or the run is an error.
-pub const CONTROLS: [&str; 12] = [
-    "address-layout",
-    "capabilities",
-    "filesystem",
-    "host-name",
-    "identity",
-    "landlock",
-    "landlock-scopes",
-    "limits",
-    "network",
-    "no-new-privileges",
-    "processes",
-    "seccomp",
-];
 
 /// Host paths that the sandbox makes itself; a root is none of them, nor below or above one.
 pub const RESERVED: [&str; 8] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/home/build", "/build"];
