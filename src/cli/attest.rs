@@ -479,7 +479,7 @@ pub fn run_record(manifest: PayloadDigest, built: &Built, times: &Times) -> RunR
         started_on: times.started.clone(),
         finished_on: times.finished.clone(),
         tool: Tool { name: "countersign".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        host: host::facts(),
+        host: host::facts(built.processors),
         log: Log { sha256: built.log.1, size: built.log.0 },
         steps: built.ran.steps.iter().map(|step| step.seconds as u64).collect(),
     }

@@ -48,6 +48,8 @@ mod mounts;
 #[cfg(target_os = "linux")]
 mod outer;
 #[cfg(target_os = "linux")]
+mod processors;
+#[cfg(target_os = "linux")]
 mod syscalls;
 #[cfg(target_os = "linux")]
 mod tracer;
@@ -183,6 +185,14 @@ pub enum SandboxError {
         path: PathBuf,
         /// Why.
         why: String,
+    },
+    /// The recipe asks for more processors than there are; nothing was built.
+    #[error("the recipe asks for {wanted} processors, and of this machine {there} can be used")]
+    Processors {
+        /// In the recipe.
+        wanted: u32,
+        /// What this process may use.
+        there: u32,
     },
     /// A step failed.
     #[error("step {}: {argv0:?} {how}{}", step + 1, met.iter().map(|met| format!("; {met}")).collect::<String>())]
