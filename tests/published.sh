@@ -1,6 +1,6 @@
 #!/bin/bash
 # What package registries publish, built again from the source that they publish beside it: Python wheels from sdists, npm packages and crates
-# from their own content, Debian packages from source packages. All in one locked environment, so that the answers do not depend on this
+# from their own content, Debian packages from source packages. All in one locked environment, so that but for cargo nothing is of this
 # machine. Each is attested by one user, rebuilt by another under another path, umask, time zone and locale, and then compared with what is
 # published. tests/published.tsv says what must come of that, cause by cause; a published file with one other byte must give another answer.
 set -euo pipefail
@@ -24,7 +24,6 @@ packed "$work/backends" "$recipes/backends.tar"
 # Only to put files into an archive; it compiles nothing here.
 cp "$(rustc --print sysroot)/bin/cargo" "$work/cargo/bin/"
 packed "$work/cargo" "$recipes/cargo.tar"
-# shellcheck disable=SC1091 # of the machine
 cat >"$work/environment.toml" <<TOML
 
 [environment]
