@@ -100,8 +100,10 @@ fn recipe(document: &serde_json::Value) -> toml::Table {
 #[test]
 fn the_files_that_decide_win_in_the_order_that_help_gives() {
     let all = [
+        ("debian/control", "Debian", "Source: a\n"),
         ("Cargo.toml", "Cargo", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n"),
         ("go.mod", "Go", "module example.org/a\n"),
+        ("pom.xml", "Maven", "<project><artifactId>a</artifactId></project>"),
         ("pyproject.toml", "Python", "[project]\nname = \"a\"\nversion = \"1.0\"\n"),
         ("setup.py", "Python", ""),
         ("meson.build", "Meson", "project('a', 'c')\n"),
@@ -154,6 +156,15 @@ fn name_and_version_are_the_projects_own_where_they_are_plainly_stated() {
         ("pyproject.toml", "[project]\nname = \"hi\"\ndynamic = [\"version\"]", "hi", "0.0.0"),
         ("package.json", r#"{"name": "@a/hi", "version": "5.0.0"}"#, "a-hi", "5.0.0"),
         ("go.mod", "// c\nmodule example.org/hi/v2 // c\n", "hi", "0.0.0"),
+        ("pom.xml", "<project><artifactId>hi</artifactId><version>7.0</version></project>", "hi", "7.0"),
+        (
+            "pom.xml",
+            "<project><parent><version>7.1</version></parent><artifactId>hi</artifactId></project>",
+            "hi",
+            "7.1",
+        ),
+        ("pom.xml", "<project><artifactId>hi</artifactId><version>${revision}</version></project>", "hi", "0.0.0"),
+        ("debian/control", "Source: hi\n\nPackage: lib\n", "hi", "0.0.0"),
         ("Makefile", "VERSION = 6.0\nout/hi:\n", "", "6.0"),
         ("Makefile", "VERSION = $(shell git describe)\nout/hi:\n", "", "0.0.0"),
     ] {
@@ -171,6 +182,12 @@ fn name_and_version_are_the_projects_own_where_they_are_plainly_stated() {
         ("PKG-INFO", "Metadata-Version: 2.1\nName: hi\nVersion: 4.1\n"),
     ];
     assert_eq!(recipe(&described(&files, &[]).0)["version"].as_str(), Some("4.1"));
+    // An epoch is no part of the version that files have.
+    let files = [
+        ("debian/control", "Source: hi\n"),
+        ("debian/changelog", "hi (1:2.0-3) unstable; urgency=low\n\nhi (1.0) a;\n"),
+    ];
+    assert_eq!(recipe(&described(&files, &[]).0)["version"].as_str(), Some("2.0-3"));
 }
 
 #[test]
@@ -206,6 +223,23 @@ fn what_a_kind_needs_is_in_its_recipe_with_a_reason() {
         variables(&[("package.json", r#"{"name": "a", "version": "1.0.0", "dependencies": {"b": "1"}}"#)]);
     assert!(text.contains(r#"["npm", "ci", "--offline", "--ignore-scripts"]"#), "{text}");
     assert_eq!(env["npm_config_cache"].as_str(), Some("/build/npm-cache"));
+    let (env, text) = variables(&[("debian/control", "Source: a\n")]);
+    assert_eq!(env["DEB_BUILD_OPTIONS"].as_str(), Some("parallel=1"));
+    assert_eq!(env["FAKEROOTDONTTRYCHOWN"].as_str(), Some("1"));
+    assert!(text.contains(r#"["env", "-u", "SOURCE_DATE_EPOCH", "-C", "_out/source", "dpkg-buildpackage","#), "{text}");
+    let (env, _) = variables(&[("debian/control", "Source: a\nRules-Requires-Root: no\n")]);
+    assert!(!env.contains_key("FAKEROOTDONTTRYCHOWN"), "nobody plays root");
+    // The time that a project states counts; one that states none gets one.
+    let pom = |inside: &str| {
+        let text = format!("<project><artifactId>a</artifactId><version>1</version>{inside}</project>");
+        described(&[("pom.xml", &text)], &[]).0["recipe"].as_str().unwrap().to_owned()
+    };
+    let timestamp = "\"-Dproject.build.outputTimestamp=1980-02-01T00:00:00Z\"";
+    assert!(pom("").contains(timestamp) && pom("").contains("\"--offline\""));
+    let stated = "<properties><project.build.outputTimestamp>10</project.build.outputTimestamp></properties>";
+    assert!(!pom(stated).contains(timestamp));
+    assert!(pom("<packaging>war</packaging>").contains("outputs = [\"target/*.war\"]"));
+    assert!(pom("<modules><module>b</module></modules>").contains("outputs = [\"**/target/*.jar\"]"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib.sh
 need_root
-need autoreconf automake cargo cc cmake go make meson ninja node npm python3 rustc setpriv
+need autoreconf automake cargo cc cmake dh dpkg-buildpackage go javac make meson mvn ninja node npm python3 rustc setpriv
 /usr/bin/python3 -c 'import build, setuptools, wheel' || die "python3-build, python3-setuptools or python3-wheel is missing; run .ci/install --tests"
 use_countersign
 . tests/users.sh
@@ -20,14 +20,15 @@ copy_rust "$rust/toolchains/copy"
 
 # what to change in which file, and what the build must have made
 declare -A changed=(
-	[autotools]=main.c [cargo]=src/main.rs [cmake]=greeting.c [go]=vendor/example.org/greeting/greeting.go [make]=util.c [meson]=greeting.c
-	[npm]=lib/1-greeting.js [python]=src/hello_python/__init__.py
+	[autotools]=main.c [cargo]=src/main.rs [cmake]=greeting.c [debian]=main.c [go]=vendor/example.org/greeting/greeting.go [make]=util.c
+	[maven]=src/main/java/org/example/Hello.java [meson]=greeting.c [npm]=lib/1-greeting.js [python]=src/hello_python/__init__.py
 )
 declare -A made=(
-	[autotools]=_out/usr/bin/hello [cargo]=target/release/hello-cargo [cmake]=_out/usr/bin/hello [go]=out/hello-go [make]=out/hello
+	[autotools]=_out/usr/bin/hello [cargo]=target/release/hello-cargo [cmake]=_out/usr/bin/hello
+	[debian]=_out/hello-debian_1.9_$(dpkg --print-architecture).deb [go]=out/hello-go [make]=out/hello [maven]=target/hello-maven-1.8.jar
 	[meson]=_out/usr/lib/libgreeting.so [npm]=example-hello-npm-1.6.0.tgz [python]=dist/hello_python-1.5-py3-none-any.whl
 )
-declare -A version=([autotools]=1.3 [cargo]=1.7.0 [cmake]=1.2 [go]=0.0.0 [make]=0.0.0 [meson]=1.4 [npm]=1.6.0 [python]=1.5)
+declare -A version=([autotools]=1.3 [cargo]=1.7.0 [cmake]=1.2 [debian]=1.9 [go]=0.0.0 [make]=0.0.0 [maven]=1.8 [meson]=1.4 [npm]=1.6.0 [python]=1.5)
 
 for who in vendor reviewer; do expect 0 as $who countersign key generate --out key --no-passphrase; done
 kinds=("$@")
@@ -51,8 +52,8 @@ for kind in "${kinds[@]}"; do
 	cp "$vendor/$kind.intoto.jsonl" "$reviewer/"
 	chown $reviewer_uid:$reviewer_uid "$reviewer/$kind.intoto.jsonl"
 	rebuild=(as reviewer countersign rebuild "$kind.intoto.jsonl" --against "$vendor/$kind-shipped")
-	# The only kind whose recipe names a root of its own.
-	[ "$kind" != cargo ] || rebuild+=(--allow-root "$rust/toolchains/copy")
+	# The roots beside the default ones: a toolchain, and what Debian keeps outside /usr of some.
+	while read -r path; do rebuild+=(--allow-root "$path"); done < <(sed -n 's/^roots = \[\(.*\)\]$/\1/p' "$work/$kind/countersign.toml" | grep -o '[^", ]*')
 	expect 0 "${rebuild[@]}" --source "$kind" --key key --append --runs 2
 	prints identical
 	printf 'x' | as reviewer dd of="$kind/${changed[$kind]}" bs=1 seek=3 conv=notrunc status=none
@@ -60,6 +61,26 @@ for kind in "${kinds[@]}"; do
 	prints "${changed[$kind]}"
 	ok "$kind: built, rebuilt twice, identical; one changed source byte: 9; $((SECONDS - began)) s"
 done
+
+# In a package it is in no member either; dpkg has the flag by itself, and the twin is without.
+if [ -d "$vendor/debian" ]; then
+	inside() { dpkg-deb --fsys-tarfile "$1/${made[debian]}" | grep -aqF /build; }
+	if inside "$vendor/debian-shipped"; then die "debian: the build directory is in the package"; fi
+	sed -i 's/^\[build.env\]/&\nDEB_BUILD_MAINT_OPTIONS = "reproducible=-fixfilepath"/' "$vendor/debian/countersign.toml"
+	expect 0 as vendor countersign build --source debian --out debian-plain
+	inside "$vendor/debian-plain" || die "dpkg's flag -ffile-prefix-map makes no difference"
+	ok "debian: without dpkg's -ffile-prefix-map the build directory is in the package"
+fi
+
+# A jar has the time that the recipe says; without, those of the build.
+if [ -d "$vendor/maven" ]; then
+	times() { python3 -c 'import sys, zipfile; print({i.date_time for i in zipfile.ZipFile(sys.argv[1]).infolist()})' "$1/${made[maven]}"; }
+	[ "$(times "$vendor/maven-shipped")" = "{(1980, 2, 1, 0, 0, 0)}" ] || die "maven: the times in the jar are $(times "$vendor/maven-shipped")"
+	sed -i 's/"-Dproject.build.outputTimestamp=[^"]*", //' "$vendor/maven/countersign.toml"
+	expect 0 as vendor countersign build --source maven --out maven-plain
+	times "$vendor/maven-plain" | grep -qF "($(date +%Y), " || die "outputTimestamp makes no difference"
+	ok "maven: without outputTimestamp the time of the build is in the jar"
+fi
 
 # The twin of "the build directory is in no output": without the flag it is.
 if [ -d "$vendor/cmake" ]; then

@@ -81,12 +81,12 @@ copy_rust() {
 }
 
 # apt_private DIR KIND SUITE: makes an apt configuration of its own in DIR, with one source taken from where this machine's Debian packages
-# come from, and sets APT_CONFIG. KIND is deb or deb-src. Neither the machine's lists nor its sources are touched.
+# come from, and sets APT_CONFIG. KIND is deb, deb-src or both. Neither the machine's lists nor its sources are touched.
 apt_private() {
-	local dir=$1 kind=$2 suite=$3 uri
+	local dir=$1 kinds=$2 suite=$3 kind uri
 	uri=$(main_mirror)
 	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
-	echo "$kind $uri $suite main" >"$dir/sources.list"
+	for kind in $kinds; do echo "$kind $uri $suite main"; done >"$dir/sources.list"
 	cat >"$dir/apt.conf" <<-EOF
 		Dir::Etc::sourcelist "$dir/sources.list";
 		Dir::Etc::sourceparts "-";
@@ -96,6 +96,33 @@ apt_private() {
 	EOF
 	export APT_CONFIG=$dir/apt.conf
 	expect 0 apt-get -o Acquire::Retries=3 update
+}
+
+# crates DIR NAME=VERSION…: the published .crate of each, in DIR, from where this machine's cargo gets them, with DIR/home as cargo's home.
+crates() {
+	local dir=$1 config crate
+	shift
+	mkdir -p "$dir/home" "$dir/fetch/src"
+	for config in config.toml config; do
+		if [ -e "${CARGO_HOME:-$HOME/.cargo}/$config" ]; then cp "${CARGO_HOME:-$HOME/.cargo}/$config" "$dir/home/"; fi
+	done
+	printf '[package]\nname = "fetch"\nversion = "0.0.0"\n\n[dependencies]\n' >"$dir/fetch/Cargo.toml"
+	for crate in "$@"; do echo "${crate%%=*} = \"=${crate#*=}\""; done >>"$dir/fetch/Cargo.toml"
+	touch "$dir/fetch/src/lib.rs"
+	expect 0 env -C "$dir/fetch" CARGO_HOME="$dir/home" cargo fetch --quiet
+	for crate in "$@"; do mv "$dir"/home/registry/cache/*/"${crate%%=*}-${crate#*=}.crate" "$dir/"; done
+}
+
+# flip FILE OFFSET: changes one bit of one byte.
+flip() {
+	python3 - "$@" <<-'PY'
+		import sys
+		with open(sys.argv[1], "r+b") as file:
+		    file.seek(int(sys.argv[2]))
+		    byte = file.read(1)[0]
+		    file.seek(int(sys.argv[2]))
+		    file.write(bytes([byte ^ 1]))
+	PY
 }
 
 # The mirror of this machine's own release.

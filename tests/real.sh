@@ -51,18 +51,6 @@ both() {
 	ok "$project: one changed source byte: 9; one changed output byte: 1; $((SECONDS - began)) s"
 }
 
-# flip FILE OFFSET: changes one bit of one byte.
-flip() {
-	python3 - "$@" <<-'EOF'
-		import sys
-		with open(sys.argv[1], "r+b") as file:
-		    file.seek(int(sys.argv[2]))
-		    byte = file.read(1)[0]
-		    file.seek(int(sys.argv[2]))
-		    file.write(bytes([byte ^ 1]))
-	EOF
-}
-
 # --- A Python package. The digests are those that PyPI states; pip looks no further.
 mkdir "$work/pip"
 cat >"$work/sdists.txt" <<-'EOF'
@@ -94,26 +82,11 @@ ok "idna: two seconds later it is another wheel"
 
 # --- A Rust program.
 crate=pulldown-cmark-0.12.2
-mkdir -p "$work/fetch/src" "$work/cargo"
-for config in config.toml config; do
-	if [ -e "${CARGO_HOME:-$HOME/.cargo}/$config" ]; then cp "${CARGO_HOME:-$HOME/.cargo}/$config" "$work/cargo/"; fi
-done
-cat >"$work/fetch/Cargo.toml" <<-'EOF'
-	[package]
-	name = "fetch"
-	version = "0.0.0"
-
-	[dependencies]
-	pulldown-cmark = "=0.12.2"
-EOF
-touch "$work/fetch/src/lib.rs"
-in_dir() { (cd "$1" && shift && CARGO_HOME=$work/cargo exec "$@"); }
-expect 0 in_dir "$work/fetch" cargo fetch --quiet
-mv "$work"/cargo/registry/cache/*/$crate.crate "$work/"
+crates "$work" pulldown-cmark=0.12.2
 expect 0 sha256sum --check --strict - <<<"f86ba2052aebccc42cbbb3ed234b8b13ce76f75c3551a303cb2bcffcff12bb14  $work/$crate.crate"
 tar -C "$work" --no-same-owner -xf "$work/$crate.crate"
 mv "$work/$crate" "$work/pulldown-cmark"
-expect 0 in_dir "$work/pulldown-cmark" cargo vendor --quiet --locked
+expect 0 env -C "$work/pulldown-cmark" CARGO_HOME="$work/home" cargo vendor --quiet --locked
 mkdir -p "$work/pulldown-cmark/.cargo"
 cat >"$work/pulldown-cmark/.cargo/config.toml" <<-'EOF'
 	[source.crates-io]

@@ -22,11 +22,11 @@ connect() {
 	variables=(PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8)
 	while IFS= read -r -d '' variable; do
 		case ${variable%%=*} in
-		*_proxy | *_PROXY | CARGO_NET_* | CARGO_REGISTR* | CARGO_SOURCE_* | PIP_INDEX_URL) variables+=("$variable") ;;
+		*_proxy | *_PROXY | CARGO_NET_* | CARGO_REGISTR* | CARGO_SOURCE_* | PIP_INDEX_URL | npm_config_registry) variables+=("$variable") ;;
 		esac
 	done < <(env -0)
 	if [ -e "$root/opt/certificates.crt" ]; then
-		for variable in SSL_CERT_FILE CARGO_HTTP_CAINFO PIP_CERT; do variables+=("$variable=/opt/certificates.crt"); done
+		for variable in SSL_CERT_FILE CARGO_HTTP_CAINFO NODE_EXTRA_CA_CERTS PIP_CERT; do variables+=("$variable=/opt/certificates.crt"); done
 	fi
 }
 

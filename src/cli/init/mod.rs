@@ -6,8 +6,10 @@
 mod autotools;
 mod cargo;
 mod cmake;
+mod debian;
 mod go;
 mod make;
+mod maven;
 mod meson;
 mod npm;
 mod python;
@@ -27,8 +29,10 @@ use write::{Project, Step};
 #[derive(ClapArgs, Debug)]
 #[command(
     after_help = "The first of these that is there, at the top of the directory, decides what kind of project it is:
+  debian/control                  debian    (a source package; its outputs are .deb files)
   Cargo.toml                      cargo
   go.mod                          go
+  pom.xml                         maven
   pyproject.toml, setup.py        python    (pyproject.toml: with [build-system] or [project])
   meson.build                     meson
   CMakeLists.txt                  cmake
@@ -63,8 +67,10 @@ pub struct Args {
 /// The kinds of project that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
+    Debian,
     Cargo,
     Go,
+    Maven,
     Python,
     Meson,
     Cmake,
@@ -74,11 +80,13 @@ enum Kind {
 }
 
 /// The kinds in the order in which they win, each with the files that show it. What a language's own tool reads comes first: a Makefile
-/// beside it mostly calls that tool. pyproject.toml stands before meson.build and CMakeLists.txt, since the backends that it names call
+/// beside it mostly calls that tool, and debian/rules all of them. pyproject.toml stands before meson.build and CMakeLists.txt, since the backends that it names call
 /// them; package.json stands after those, where it is often there for a formatter only.
-const KINDS: [(Kind, &[&str]); 8] = [
+const KINDS: [(Kind, &[&str]); 10] = [
+    (Kind::Debian, &["debian/control"]),
     (Kind::Cargo, &["Cargo.toml"]),
     (Kind::Go, &["go.mod"]),
+    (Kind::Maven, &["pom.xml"]),
     (Kind::Python, &["pyproject.toml", "setup.py"]),
     (Kind::Meson, &["meson.build"]),
     (Kind::Cmake, &["CMakeLists.txt"]),
@@ -93,8 +101,10 @@ impl Kind {
     /// As a sentence has it.
     fn word(self) -> &'static str {
         match self {
+            Kind::Debian => "Debian",
             Kind::Cargo => "Cargo",
             Kind::Go => "Go",
+            Kind::Maven => "Maven",
             Kind::Python => "Python",
             Kind::Meson => "Meson",
             Kind::Cmake => "CMake",
@@ -106,8 +116,10 @@ impl Kind {
 
     fn describe(self, dir: &Path, file: &str) -> Result<Project, Failure> {
         match self {
+            Kind::Debian => debian::describe(dir, file),
             Kind::Cargo => cargo::describe(dir),
             Kind::Go => go::describe(dir),
+            Kind::Maven => maven::describe(dir),
             Kind::Python => python::describe(dir, file),
             Kind::Meson => meson::describe(dir),
             Kind::Cmake => cmake::describe(dir),

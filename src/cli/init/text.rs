@@ -109,6 +109,30 @@ pub(super) fn assigned<'a>(text: &'a str, key: &str, between: &str) -> Option<&'
     })
 }
 
+/// The text at the beginning of the first element with these names, from the outermost on, in an XML document; of one that holds elements
+/// alone it is empty. Entities, attributes and name spaces mean nothing here.
+pub(super) fn element<'a>(xml: &'a str, path: &[&str]) -> Option<&'a str> {
+    let (mut rest, mut open) = (xml, Vec::new());
+    loop {
+        rest = &rest[rest.find('<')? + 1..];
+        let end = [("!--", "-->"), ("![CDATA[", "]]>"), ("?", "?>")].iter().find(|(begin, _)| rest.starts_with(begin));
+        if let Some((_, end)) = end {
+            rest = &rest[rest.find(end)? + end.len()..];
+            continue;
+        }
+        let (tag, after) = rest.split_once('>')?;
+        rest = after;
+        if tag.starts_with('/') {
+            open.pop();
+        } else if !tag.starts_with('!') && !tag.ends_with('/') {
+            open.push(tag.split_ascii_whitespace().next().unwrap_or_default());
+            if open == path {
+                return Some(rest.split('<').next().unwrap_or_default().trim());
+            }
+        }
+    }
+}
+
 /// The directory's own name, of such characters as a product's name may have.
 pub(super) fn directory_name(dir: &Path) -> String {
     let name = dir.canonicalize().ok().and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()));
@@ -138,6 +162,20 @@ mod tests {
         assert_eq!(call(m4, "AC_INIT", &[',']).unwrap()[..2], ["GNU Hello", "2.10"]);
         assert_eq!(call("project", "project", &[',']), None);
         assert_eq!(call("project(never closed", "project", &[',']).unwrap(), ["never closed"]);
+    }
+
+    #[test]
+    fn elements_are_found_by_their_place() {
+        let xml = "<?xml version=\"1.0\"?>\n<!-- <project><version>0</version> -->\n<project xmlns=\"x\">\n<parent><version>1</version></parent>\n\
+                   <skip/><version>\n 2 <!-- why -->\n</version><modules>\n<module>a</module></modules><version>3</version></project>";
+        assert_eq!(element(xml, &["project", "version"]), Some("2"));
+        assert_eq!(element(xml, &["project", "parent", "version"]), Some("1"));
+        assert_eq!(element(xml, &["project", "modules"]), Some(""));
+        assert_eq!(element(xml, &["project", "skip"]), None);
+        assert_eq!(element(xml, &["version"]), None);
+        for broken in ["<project", "<project><!-- <version>1</version>", "<", "</project><project>"] {
+            assert_eq!(element(broken, &["project", "version"]), None, "{broken}");
+        }
     }
 
     #[test]

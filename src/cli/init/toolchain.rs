@@ -31,6 +31,13 @@ pub(super) fn of(program: &str) -> Option<PathBuf> {
     (bin.file_name()? == "bin").then(|| bin.parent().map(Path::to_owned))?
 }
 
+/// The directory below /etc to which a file of the program's own directory is a link: configuration without which it does not start.
+pub(super) fn configuration(program: &str, file: &str) -> Option<String> {
+    let real = of(program)?.join(file).canonicalize().ok()?;
+    let dir = real.parent().filter(|dir| dir.starts_with("/etc") && *dir != Path::new("/etc"))?;
+    dir.to_str().map(str::to_owned)
+}
+
 /// Whether the build finds the program by the `PATH` that it has anyhow.
 pub(super) fn is_standard(program: &str) -> bool {
     ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).is_file())
