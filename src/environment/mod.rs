@@ -8,6 +8,7 @@ mod image;
 mod pin;
 mod shape;
 mod view;
+mod vouched;
 
 pub use crate::lock::DEFAULT_ROOTS;
 pub use cache::MAX_CACHE;
@@ -16,3 +17,4 @@ pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
 pub use image::{Doing, ImageError, Unpacking, furnish, tree_of};
 pub use pin::{Archive, PinError, Pinning};
 pub use view::View;
+pub use vouched::{Doubt, Open, Signed, VouchError, Vouched, check as vouched, claimed, evidence};
