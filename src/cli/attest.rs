@@ -5,7 +5,7 @@ use super::checkout;
 use super::copies::{copies_json, note_copies, note_opaque, opaque_json};
 use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
-use super::flags::{BuildFlags, SandboxFlag};
+use super::flags::{BuildFlags, SandboxFlag, payload};
 use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
@@ -17,6 +17,7 @@ use super::{host, places, signals, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
+use crate::environment::Depot;
 use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
 use crate::lock::{self, MAX_LOCK_FILE};
@@ -53,7 +54,7 @@ pub struct What {
     #[arg(long, value_name = "N")]
     sequence: Option<u64>,
     /// Payload digest (sha256:…) of the release before, in place of the recipe's
-    #[arg(long, value_name = "DIGEST", value_parser = previous)]
+    #[arg(long, value_name = "DIGEST", value_parser = payload)]
     previous: Option<PayloadDigest>,
     /// `auto` builds in the sandbox or not at all; `none` builds without isolation, which is recorded as `observed`
     #[arg(long, value_enum, default_value_t = SandboxFlag::Auto)]
@@ -113,21 +114,20 @@ pub struct Args {
 }
 
 impl What {
-    /// Gives the plan the image of its lock. What it is made of may be beside the recipe.
-    pub(super) fn furnish(&self, plan: &mut Plan, source: &Path, stop: &Stop) -> Result<(), Failure> {
+    /// Gives the plan the image of its lock, which stays in the store for as long as the depot is there. What it is made of may be beside the
+    /// recipe.
+    pub(super) fn furnish(&self, plan: &mut Plan, source: &Path, stop: &Stop) -> Result<Option<Depot>, Failure> {
+        if plan.pinned().image.is_none() {
+            return Ok(None);
+        }
         let beside = self.recipe.as_deref().map_or(source, |file| file.parent().unwrap_or(file));
-        let depot = || {
-            places::not_in_source("store", &self.depot.place()?, source)?;
-            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
-            let local = places::absolute(beside)?;
-            self.depot.depot(local.is_dir().then_some(local.as_path()))
-        };
-        depot::furnish(plan, depot, !self.flags.quiet, stop).map(drop)
+        places::not_in_source("store", &self.depot.place()?, source)?;
+        let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+        let local = places::absolute(beside)?;
+        let depot = self.depot.depot(local.is_dir().then_some(local.as_path()))?;
+        depot::furnish(plan, &depot, !self.flags.quiet, stop)?;
+        Ok(Some(depot))
     }
-}
-
-fn previous(text: &str) -> Result<PayloadDigest, String> {
-    recipe::parse_previous(text).map_err(|err| err.to_string())
 }
 
 /// Builds and signs.
@@ -165,7 +165,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return not_observed(args, &plan, dir, builder, &key);
     }
     let stop = signals::watch()?;
-    what.furnish(&mut plan, &source, &stop)?;
+    let _depot = what.furnish(&mut plan, &source, &stop)?;
     // Under a name of its own: the next attempt does not find it in its way.
     let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"), &stop)?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };

@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     let stop = signals::watch()?;
-    what.furnish(&mut plan, &source, &stop)?;
+    let _depot = what.furnish(&mut plan, &source, &stop)?;
     // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
     let mut kept = match args.no_cache || args.statement.is_some() {
         true => None,

@@ -91,7 +91,8 @@ impl Release {
             return Err(ReleaseError::TooLong);
         }
         let clear = clearsign::split(bytes)?;
-        let (signers, refused) = keyring.check(&clear.text, &clear.signatures, at, alive).map_err(ReleaseError::Signatures)?;
+        let (signers, refused) =
+            keyring.check(&clear.text, &clear.signatures, at, alive).map_err(ReleaseError::Signatures)?;
         if signers.is_empty() {
             return Err(ReleaseError::Refused(refused));
         }

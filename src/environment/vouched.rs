@@ -60,7 +60,9 @@ pub enum Doubt {
     #[error("it is the release file of another suite")]
     OtherSuite,
     /// An index that is in no release file.
-    #[error("no release file of that suite that the key signed has an index with this digest and size for the component and architecture")]
+    #[error(
+        "no release file of that suite that the key signed has an index with this digest and size for the component and architecture"
+    )]
     NotInRelease,
     /// A package that is in no index.
     #[error("no index that the key vouches for has a package of that name, version and architecture")]
@@ -106,7 +108,9 @@ pub enum VouchError {
         why: String,
     },
     /// Without the feature.
-    #[error("this program was built without Debian's release files (feature `debian`): it cannot check who vouches for a part")]
+    #[error(
+        "this program was built without Debian's release files (feature `debian`): it cannot check who vouches for a part"
+    )]
     NotBuilt,
 }
 

@@ -102,9 +102,10 @@ impl<'p> Chain<'p> {
         let Some((suite, component)) = part.name.as_str().split_once('/') else { return false };
         let names = pin::indices(component, architecture);
         let right = |(own, signer, _): &&(&str, &str, Release)| *own == suite && *signer == key;
-        self.releases.iter().filter(right).any(|(_, _, release)| {
-            names.iter().any(|name| release.files.get(name) == Some(&(part.size, part.sha256)))
-        })
+        self.releases
+            .iter()
+            .filter(right)
+            .any(|(_, _, release)| names.iter().any(|name| release.files.get(name) == Some(&(part.size, part.sha256))))
     }
 
     pub(super) fn package(&mut self, part: &'p Part) {
@@ -127,9 +128,7 @@ impl<'p> Chain<'p> {
                 () if package.sha256 != part.sha256 => {
                     differs("digest", format!("sha256:{}", package.sha256), format!("sha256:{}", part.sha256))
                 }
-                () if package.size != part.size => {
-                    differs("size", package.size.to_string(), part.size.to_string())
-                }
+                () if package.size != part.size => differs("size", package.size.to_string(), part.size.to_string()),
                 () => return Ok(()),
             };
         }

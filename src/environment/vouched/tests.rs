@@ -162,7 +162,9 @@ fn a_key_that_has_come_to_its_end() {
     assert!(found.doubts[0].1.is_of_trust() && found.doubts[0].1.to_string().contains("expired"));
     // A revocation counts for what was signed before it, too, in whichever keyring it is.
     let revoked = key.of_itself(key.config(pgp::packet::SignatureType::KeyRevocation, SIGNED + 5, vec![]));
-    for rings in [vec![[key.ring(), revoked.clone()].concat(), key.ring()], vec![key.ring(), [base(), revoked].concat()]] {
+    for rings in
+        [vec![[key.ring(), revoked.clone()].concat(), key.ring()], vec![key.ring(), [base(), revoked].concat()]]
+    {
         let found = World::new().check(&rings).unwrap();
         assert!(found.doubts[0].1.is_of_trust() && found.doubts[0].1.to_string().contains("revoked"));
     }
@@ -179,7 +181,9 @@ fn parts_that_are_not_in_the_chain() {
     let names = |doubts: &[(String, Doubt)]| doubts.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(doubts[0], ("stable/main".into(), Doubt::NotInRelease));
     assert_eq!(names(&doubts), ["stable/main", "a:all", "b:all"]);
-    for (from, to) in [("main/binary", "contrib/binary"), ("amd64/Packages", "i386/Packages"), ("Packages.gz", "Sources.gz")] {
+    for (from, to) in
+        [("main/binary", "contrib/binary"), ("amd64/Packages", "i386/Packages"), ("Packages.gz", "Sources.gz")]
+    {
         let doubts = World::of(signed(&good.replace(from, to), &[&key]), index.clone(), &key).doubts();
         assert_eq!(doubts[0], ("stable/main".into(), Doubt::NotInRelease), "{to}");
     }
