@@ -53,3 +53,22 @@ fn killed_at_any_moment() {
         }
     }
 }
+
+#[test]
+fn nothing_is_removed_under_a_build() {
+    let project = Project::new("echo begun; sleep 1; cat /etc/image > out.txt", &["out.txt"]);
+    std::fs::create_dir(project.path("images")).unwrap();
+    project.put("images/root.tar", tar(&entries()));
+    project.environment("kind = \"rootfs\"\nimage = \"images:root.tar\"\n");
+    project.with("store", &["lock", "--source", "src"]).ends(0);
+    let mut run = build(&project, "out");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(project.path("out.log")).is_ok_and(|log| log.contains("begun")) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no build");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It waits until nobody uses the store.
+    project.without("store", &["cache", "gc", "--older-than", "0"]).ends(0).mentions("removed 2");
+    assert!(run.wait().unwrap().success());
+    assert_eq!(project.text("out/out.txt"), "one\n");
+}
