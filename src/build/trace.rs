@@ -1,4 +1,4 @@
-//! What one run was seen to use of what it was given (docs/spec.md §4.3).
+//! What one run was seen to use of what it was given (docs/spec.md §4.4).
 
 use super::Plan;
 use crate::digest::{self, Sha256, TreeDigest};

@@ -47,7 +47,7 @@ Exit codes:
   0  identical
   1  different
   2  the command line or the policy is wrong
-  3  the policy accepts no manifest of the bundle, or a release file is signed by no key of --keyring
+  3  the policy accepts no manifest of the bundle, or no key of --keyring signed a release file
   4  the bundle or what is signed in it is broken, or a part is not vouched for as the lock says
   5  the runs disagree with one another
   6  the build failed

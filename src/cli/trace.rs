@@ -1,4 +1,4 @@
-//! `--trace`: what a build was seen to use, in words and as a document (docs/spec.md §4.3).
+//! `--trace`: what a build was seen to use, in words and as a document (docs/spec.md §4.4).
 
 use super::exit::Failure;
 use super::ui;

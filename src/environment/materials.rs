@@ -11,6 +11,7 @@
 //! made and never followed, and what is below `source/` is the signed source only when its tree digest says so, which is looked at later.
 
 use super::depot::DepotError;
+use super::vouched::Open;
 use crate::archive::{self, ArchiveError, Member, Packer};
 use crate::bundle::MAX_BUNDLE;
 use crate::digest::Sha256;
@@ -22,7 +23,7 @@ use crate::store::{Store, StoreError, Unlike};
 use crate::tree::{Node, Tree};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -91,7 +92,7 @@ impl Collected<'_> {
         &self,
         out: &mut dyn Write,
         shown: &Path,
-        open: &mut dyn FnMut(&Part) -> Result<Box<dyn Read>, DepotError>,
+        open: &mut Open<'_>,
         stop: &Stop,
     ) -> Result<(), MaterialsError> {
         let fail = |err| MaterialsError::Fs(FsError::io("write", shown, err));

@@ -2,6 +2,7 @@ use super::*;
 use crate::digest;
 use crate::scan::{self, Options};
 use crate::tree::TreeKind;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
