@@ -51,9 +51,10 @@ impl Vouchers {
             return Ok(claimed);
         }
         let keyrings = self::keyrings(keyrings)?;
-        let (Some(depot), false) = (depot, claimed.counts.0.is_empty()) else {
+        if claimed.counts.0.is_empty() {
             return Ok(Vouchers { checked: Some(Vec::new()), ..claimed });
-        };
+        }
+        let depot = depot.ok_or_else(|| Failure::new(Exit::Internal, "nothing to take the release files from"))?;
         let telling = Telling::new(shown);
         depot.get_all(&environment::evidence(pinned), stop, &|left| telling.told(Doing::Fetching(left)))?;
         let found = environment::vouched(pinned, &keyrings, now, &mut |part| {
