@@ -345,6 +345,8 @@ pub struct Built {
     pub observation: Observation,
     /// Control by control, and the times of the steps.
     pub ran: Ran,
+    /// How many processors the steps saw; `None` for those of the machine.
+    pub processors: Option<u32>,
     /// Length and SHA-256 of the build's log.
     pub log: (u64, Sha256),
     /// Compiled code in the source.
@@ -483,6 +485,7 @@ pub fn run(
         environment_holds,
         environment_read,
         observation,
+        processors: spec.limits.processors.filter(|_| observation == Observation::Isolated),
         ran,
         log,
         opaque,

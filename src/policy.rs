@@ -16,17 +16,20 @@
 //! rebuilders = 2
 //! ```
 
+mod build;
 mod template;
+mod wire;
 
+pub use build::{BuildRule, VOUCHERS};
 pub use template::template;
 
+use crate::digest::TreeDigest;
 use crate::signature::PublicKey;
 use crate::statement::Observation;
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
-use toml::Spanned;
 
 /// Longest policy, in bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
@@ -105,8 +108,10 @@ pub struct Require {
     pub platforms: Option<NonZeroU32>,
     /// Distinct approver keys, of those who approve the very statement of the vendor that counts.
     pub approvals: Option<NonZeroU32>,
-    /// Levels of observation that count.
-    pub observation: BTreeSet<Observation>,
+    /// Distinct fingerprints of environments among the rebuilds that count.
+    pub environments: Option<NonZeroU32>,
+    /// What a build must have been to count.
+    pub builds: BuildRule,
     /// So many rebuilders' dissent refuses.
     pub vetoes: NonZeroU32,
 }
@@ -163,6 +168,13 @@ impl<'de> Deserialize<'de> for Attribute {
     }
 }
 
+impl Signer {
+    /// Whether it counts as a rebuilder, if it counts.
+    pub fn rebuilds(&self) -> bool {
+        self.role == Role::Rebuilder
+    }
+}
+
 impl Policy {
     /// Reads a policy and checks that it can be met.
     pub fn parse(text: &str) -> Result<Policy, PolicyError> {
@@ -172,7 +184,7 @@ impl Policy {
         if text.len() as u64 > MAX_POLICY {
             return Err(PolicyError { line: None, why: format!("it is longer than {MAX_POLICY} bytes") });
         }
-        let wire: Wire = toml::from_str(text).map_err(|err| PolicyError {
+        let wire: wire::Wire = toml::from_str(text).map_err(|err| PolicyError {
             line: err.span().and_then(at),
             why: err.message().trim().replace('\n', ", "),
         })?;
@@ -190,14 +202,14 @@ impl Policy {
         let mut seen = Seen::default();
         for signer in wire.signer {
             let line = at(signer.span());
-            let signer = read_signer(signer.into_inner()).and_then(|signer| {
+            let signer = wire::signer(signer.into_inner()).and_then(|signer| {
                 seen.add(&signer)?;
                 Ok(signer)
             });
             signers.push(signer.map_err(|why| PolicyError { line, why })?);
         }
         let line = at(wire.require.span());
-        let require = read_require(wire.require.into_inner()).map_err(|why| PolicyError { line, why })?;
+        let require = wire::require(wire.require.into_inner()).map_err(|why| PolicyError { line, why })?;
         let policy = Policy { signers, require };
         policy.can_be_met().map_err(|why| PolicyError { line, why })?;
         Ok(policy)
@@ -221,8 +233,17 @@ impl Policy {
         signer.role == Role::Rebuilder && !signer.organisation.as_ref().is_some_and(of_vendor)
     }
 
-    /// What stands between these rebuilders and the thresholds, in words. Empty: nothing.
-    pub fn rebuilders_short_of(&self, rebuilders: &[&Signer]) -> Vec<String> {
+    /// What stands between these rebuilders, who built in these environments, and the thresholds, in words. Empty: nothing.
+    pub fn rebuilders_short_of(&self, rebuilders: &[&Signer], environments: &BTreeSet<TreeDigest>) -> Vec<String> {
+        let mut short = self.signers_short_of(rebuilders);
+        if let Some(want) = self.require.environments.filter(|want| (environments.len() as u64) < u64::from(want.get()))
+        {
+            short.push(of(environments.len(), want.get(), "environment"));
+        }
+        short
+    }
+
+    fn signers_short_of(&self, rebuilders: &[&Signer]) -> Vec<String> {
         let require = &self.require;
         let mut short = Vec::new();
         let mut need = |want: Option<NonZeroU32>, have: usize, what: &str| {
@@ -263,11 +284,15 @@ impl Policy {
                 "`rebuilders = \"none\"` contradicts a threshold of organisations, jurisdictions or platforms".into()
             );
         }
-        if require.rebuilders.is_some() && require.observation.iter().all(|level| *level == Observation::NotObserved) {
-            return Err("`observation` names no level of a rebuild: what was not observed is none".into());
+        if require.rebuilders.is_some() {
+            require.builds.rebuilds_can_count()?;
+        }
+        if let Some(many) = require.environments {
+            let most = require.rebuilders.map_or(0, |_| self.signers.iter().filter(|s| self.independent(s)).count());
+            require.builds.environments_can_differ(many, most)?;
         }
         let independent: Vec<&Signer> = self.signers.iter().filter(|s| self.independent(s)).collect();
-        let short = self.rebuilders_short_of(&independent);
+        let short = self.signers_short_of(&independent);
         if !short.is_empty() {
             return Err(format!("what it requires is more than its signers can give: {}", short.join(", ")));
         }
@@ -310,8 +335,8 @@ impl Policy {
             let approvers = names(self.signers.iter().filter(|s| s.role == Role::Approver));
             format!("and {count} of these approvers approved that very statement, with the file in hand: {approvers}")
         }));
-        let levels: Vec<&str> = require.observation.iter().map(|level| level.word()).collect();
-        says.push(format!("where a build counts that was: {}", levels.join(", ")));
+        says.extend(require.environments.map(|count| format!("in at least {count} different environments")));
+        says.extend(require.builds.explain());
         let rebuilders = self.signers.iter().any(|signer| signer.role == Role::Rebuilder);
         says.extend(rebuilders.then(|| match require.vetoes.get() {
             1 => "one rebuilder who got other bytes in an equal environment is enough to refuse".to_owned(),
@@ -330,8 +355,11 @@ impl Policy {
         if require.vetoes.get() > 1 {
             warnings.push("a single rebuilder's dissent does not refuse".to_owned());
         }
-        if require.observation.contains(&Observation::NotObserved) {
+        if require.builds.observation.contains(&Observation::NotObserved) {
             warnings.push("outputs count that their vendor did not see being built".to_owned());
+        }
+        if require.rebuilders.is_none() && require.builds.vouchers.is_some() {
+            warnings.push("who vouches for the environment is the vendor's word: only a rebuild checks it".to_owned());
         }
         if require.approvals.is_none() && self.signers.iter().any(|signer| signer.role == Role::Approver) {
             warnings.push("approvals are shown and change nothing: `approvals` is not required".to_owned());
@@ -393,116 +421,6 @@ impl Seen {
             }
         }
         Ok(())
-    }
-}
-
-fn read_signer(wire: WireSigner) -> Result<Signer, String> {
-    if wire.name.trim().is_empty() {
-        return Err("a signer's name is empty".into());
-    }
-    let name = wire.name;
-    let key: PublicKey = wire.key.parse().map_err(|err| format!("the key of {name}: {err}"))?;
-    let [role] = wire.roles[..] else {
-        return Err(format!("{name} must have one role, \"vendor\", \"rebuilder\" or \"approver\", and not two"));
-    };
-    if role == Role::Approver {
-        if wire.builders.is_some() {
-            return Err(format!("{name} is an approver, who builds nothing: leave `builders` out"));
-        }
-        let WireSigner { organisation, jurisdiction, platform, .. } = wire;
-        return Ok(Signer { name, key, role, builders: Vec::new(), organisation, jurisdiction, platform });
-    }
-    let builders = wire.builders.unwrap_or_else(|| vec![key.default_builder()]);
-    if builders.is_empty() || builders.iter().any(String::is_empty) {
-        return Err(format!("{name} has no builder, or an empty one: nothing that it signs would count"));
-    }
-    if builders.iter().collect::<HashSet<_>>().len() != builders.len() {
-        return Err(format!("{name} has a builder twice"));
-    }
-    let WireSigner { organisation, jurisdiction, platform, .. } = wire;
-    Ok(Signer { name, key, role, builders, organisation, jurisdiction, platform })
-}
-
-fn read_require(wire: WireRequire) -> Result<Require, String> {
-    let Rebuilders(rebuilders) = wire.rebuilders;
-    let observation: BTreeSet<Observation> = match wire.observation {
-        None => [Observation::Isolated].into(),
-        Some(levels) if levels.is_empty() => return Err("`observation` is empty: no build would count".into()),
-        Some(levels) => levels.into_iter().collect(),
-    };
-    let one = NonZeroU32::MIN;
-    Ok(Require {
-        vendor: wire.vendor.unwrap_or(one),
-        rebuilders,
-        organisations: wire.organisations,
-        jurisdictions: wire.jurisdictions,
-        platforms: wire.platforms,
-        approvals: wire.approvals,
-        observation,
-        vetoes: wire.vetoes.unwrap_or(one),
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    #[serde(default)]
-    signer: Vec<Spanned<WireSigner>>,
-    require: Spanned<WireRequire>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireSigner {
-    name: String,
-    key: String,
-    roles: Vec<Role>,
-    builders: Option<Vec<String>>,
-    organisation: Option<Attribute>,
-    jurisdiction: Option<Attribute>,
-    platform: Option<Attribute>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireRequire {
-    vendor: Option<NonZeroU32>,
-    rebuilders: Rebuilders,
-    organisations: Option<NonZeroU32>,
-    jurisdictions: Option<NonZeroU32>,
-    platforms: Option<NonZeroU32>,
-    approvals: Option<NonZeroU32>,
-    observation: Option<Vec<Observation>>,
-    vetoes: Option<NonZeroU32>,
-}
-
-/// An integer from 1 or the word `none`, which must be said: leaving it out is not how a policy gives up rebuilders.
-struct Rebuilders(Option<NonZeroU32>);
-
-impl<'de> Deserialize<'de> for Rebuilders {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Rebuilders, D::Error> {
-        struct Visit;
-        impl serde::de::Visitor<'_> for Visit {
-            type Value = Rebuilders;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an integer from 1, or \"none\"")
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Rebuilders, E> {
-                let count = u32::try_from(value).ok().and_then(NonZeroU32::new);
-                let refuse = || E::invalid_value(serde::de::Unexpected::Signed(value), &self);
-                Ok(Rebuilders(Some(count.ok_or_else(refuse)?)))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Rebuilders, E> {
-                match value {
-                    "none" => Ok(Rebuilders(None)),
-                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
-                }
-            }
-        }
-        d.deserialize_any(Visit)
     }
 }
 

@@ -27,6 +27,8 @@ pub mod most {
     pub const TIME: u64 = 7 * 24 * 60 * 60;
     /// Processes and threads.
     pub const PROCESSES: u64 = 1_000_000;
+    /// Processors that the steps see.
+    pub const PROCESSORS: u32 = 4096;
     /// Bytes in each of `/tmp`, the home and `/dev/shm`.
     pub const TMP: u64 = 64 << 30;
     /// Bytes of all outputs.
@@ -101,6 +103,8 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Processes and threads.
     pub processes: u64,
+    /// Processors that the steps see; those of the machine where it is not told.
+    pub processors: Option<u32>,
     /// Longest file, in bytes.
     pub file_size: Option<u64>,
     /// Size of `/tmp`, of the home and of `/dev/shm`, in bytes each; less on a machine of which all three would take more than half the
@@ -187,6 +191,7 @@ struct TypedLimits {
     time: Option<u64>,
     memory: Option<Size>,
     processes: Option<u64>,
+    processors: Option<u64>,
     file_size: Option<Size>,
     tmp: Option<Size>,
     outputs: Option<Size>,
@@ -335,6 +340,11 @@ fn check(typed: Typed, text: &str) -> Result<Recipe, RecipeError> {
             time: Duration::from_secs(within(limits.time.unwrap_or(14_400), most::TIME, "limits.time")?),
             memory: size(limits.memory)?,
             processes: within(limits.processes.unwrap_or(4096), most::PROCESSES, "limits.processes")?,
+            processors: limits
+                .processors
+                .map(|count| within(count, most::PROCESSORS.into(), "limits.processors"))
+                .transpose()?
+                .and_then(|count| u32::try_from(count).ok()),
             file_size: size(limits.file_size)?,
             tmp: within(size(limits.tmp)?.unwrap_or(2 << 30), most::TMP, "limits.tmp")?,
             outputs: within(size(limits.outputs)?.unwrap_or(64 << 30), most::OUTPUTS, "limits.outputs")?,

@@ -46,7 +46,7 @@ expect 0 inside "$fresh" setpriv --reuid=61001 --regid=61001 --clear-groups unsh
 timed() { # COMMAND
 	local began=$SECONDS
 	inside "$fresh" sh -c "$1" >"$work/log" 2>&1 || {
-		tail -n 100 "$work/log" >&2
+		{ grep -nE 'FAILED|panicked' -A 8 "$work/log" | head -n 200; echo ...; tail -n 60 "$work/log"; } >&2
 		die "$1 failed after $((SECONDS - began)) s"
 	}
 	ok "$1 took $((SECONDS - began)) s"

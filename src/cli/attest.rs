@@ -13,6 +13,7 @@ use super::sources::Asked;
 use super::stages::Progress;
 use super::trace::{self, TraceFlags};
 use super::verify::ReleaseDocument;
+use super::vouchers::Vouchers;
 use super::{host, places, signals, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
@@ -170,7 +171,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"), &stop)?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };
     stop.check()?;
-    let provenance = provenance(&plan, &built, builder);
+    let provenance = provenance(&plan, &built, builder, &Vouchers::claimed(plan.pinned()));
     let lines = sign(&plan, &built, &provenance, &times, &key);
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     // Outputs first, the signature over them last: whoever sees the bundle sees everything that belongs to it.
@@ -445,8 +446,8 @@ fn run_logged(
 }
 
 /// What this run observed, as a statement.
-pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
-    Provenance {
+pub fn provenance(plan: &Plan, built: &Built, builder: String, vouchers: &Vouchers) -> Provenance {
+    let mut provenance = Provenance {
         order: plan.order().clone(),
         subjects: subjects(&built.outputs),
         observation: built.observation,
@@ -457,7 +458,9 @@ pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
         outputs: built.outputs.digest(),
         builder,
         claimed: None,
-    }
+    };
+    vouchers.note_in(&mut provenance);
+    provenance
 }
 
 /// The lines of a bundle: provenance, run record, listings.
@@ -479,7 +482,7 @@ pub fn run_record(manifest: PayloadDigest, built: &Built, times: &Times) -> RunR
         started_on: times.started.clone(),
         finished_on: times.finished.clone(),
         tool: Tool { name: "countersign".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        host: host::facts(),
+        host: host::facts(built.processors),
         log: Log { sha256: built.log.1, size: built.log.0 },
         steps: built.ran.steps.iter().map(|step| step.seconds as u64).collect(),
     }

@@ -15,9 +15,10 @@ pub fn target() -> Result<Word, Failure> {
     text.parse().map_err(|err| Failure::new(Exit::Internal, format!("{text:?}: {err}")))
 }
 
-/// For the run record.
-pub fn facts() -> Host {
+/// For the run record of a build that saw at most so many processors.
+pub fn facts(limit: Option<u32>) -> Host {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let processors = limit.map_or(processors, |limit| limit.min(processors));
     let uname = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     Host { system: text(uname.sysname()), release: text(uname.release()), machine: text(uname.machine()), processors }

@@ -188,7 +188,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             .hint("run it again when nothing installs or removes packages"));
     }
     // Provenance is signed for what every run made; where one failed, there is no such thing.
-    let own = write_down(args, &plan, &built, &place, key.as_ref().filter(|_| failure.is_none()))?;
+    let own = write_down(args, &plan, &vouchers, &built, &place, key.as_ref().filter(|_| failure.is_none()))?;
     // From here on, and not before, the expected outputs are looked at.
     let trees: Vec<_> = built.iter().map(|(built, _)| &built.outputs).collect();
     let judgement = rebuild::judge(&chosen.expected, &trees);
@@ -372,6 +372,7 @@ struct Own {
 fn write_down(
     args: &Args,
     plan: &Plan,
+    vouchers: &Vouchers,
     built: &[(Built, Times)],
     place: &Place,
     key: Option<&SigningKey>,
@@ -379,7 +380,7 @@ fn write_down(
     let (first, times) = &built[0];
     let agree = built.iter().all(|(run, _)| run.outputs.digest() == first.outputs.digest());
     let (Some(key), true) = (key, agree) else { return Ok(Own { payload: None, lines: Vec::new() }) };
-    let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key));
+    let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key), vouchers);
     let encoded = provenance.encode();
     let payload = crate::statement::payload_digest(&encoded);
     let record = attest::run_record(payload, first, times);

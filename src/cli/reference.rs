@@ -65,7 +65,7 @@ pub fn choose(
         let name = match &signer {
             None => None,
             Some(names) => match names.iter().find(|(_, builders)| builders.contains(&provenance.builder)) {
-                Some((name, _)) if observed_enough(&provenance, policy.as_ref()) => Some(name.clone()),
+                Some((name, _)) if counts(&provenance, policy.as_ref()) => Some(name.clone()),
                 _ => {
                     untrusted += 1;
                     continue;
@@ -134,8 +134,8 @@ fn vendors(envelope: &Envelope, policy: &Policy) -> Vec<(String, Vec<String>)> {
     envelope.signers(&keys).into_iter().map(|at| (vendors[at].name.clone(), vendors[at].builders.clone())).collect()
 }
 
-fn observed_enough(provenance: &Provenance, policy: Option<&Policy>) -> bool {
-    policy.is_none_or(|policy| policy.require().observation.contains(&provenance.observation))
+fn counts(provenance: &Provenance, policy: Option<&Policy>) -> bool {
+    policy.is_none_or(|policy| policy.require().builds.refuses(provenance, false).is_none())
 }
 
 /// Whether a signature claims to be by one of the policy's vendors. Only for the wording: broken evidence is not the same as none.

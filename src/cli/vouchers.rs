@@ -6,6 +6,8 @@ use super::ui;
 use crate::environment::{self, Depot, Doing, Signed, VouchError, Vouched};
 use crate::fs;
 use crate::lock::{Part, Pinned};
+use crate::policy;
+use crate::statement::{Control, Provenance};
 use crate::stop::Stop;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -45,8 +47,7 @@ impl Vouchers {
         shown: bool,
         stop: &Stop,
     ) -> Result<Vouchers, Failure> {
-        let now = jiff::Timestamp::now().as_second();
-        let claimed = Vouchers { counts: environment::claimed(pinned), checked: None, now };
+        let claimed = Vouchers::claimed(pinned);
         if keyrings.is_empty() {
             return Ok(claimed);
         }
@@ -57,6 +58,7 @@ impl Vouchers {
         let depot = depot.ok_or_else(|| Failure::new(Exit::Internal, "nothing to take the release files from"))?;
         let telling = Telling::new(shown);
         depot.get_all(&environment::evidence(pinned), stop, &|left| telling.told(Doing::Fetching(left)))?;
+        let now = claimed.now;
         let found = environment::vouched(pinned, &keyrings, now, &mut |part| {
             stop.check()?;
             Ok(Box::new(depot.part(part)?))
@@ -66,6 +68,23 @@ impl Vouchers {
             return Err(refusal(&found, first));
         }
         Ok(Vouchers { counts: (found.keys, found.vendor), checked: Some(found.releases), now })
+    }
+
+    /// What the lock says, and nobody checked.
+    pub fn claimed(pinned: &Pinned) -> Vouchers {
+        let now = jiff::Timestamp::now().as_second();
+        Vouchers { counts: environment::claimed(pinned), checked: None, now }
+    }
+
+    /// Notes in what is signed whether it was checked; nothing where there was nothing to check.
+    pub fn note_in(&self, provenance: &mut Provenance) {
+        let (keys, vendor) = &self.counts;
+        let state = match self.checked {
+            Some(_) if !keys.is_empty() || *vendor > 0 => Control::Enforced,
+            None if !keys.is_empty() => Control::NotEnforced,
+            _ => return,
+        };
+        provenance.controls.insert(policy::VOUCHERS.to_owned(), state);
     }
 
     fn who(&self) -> String {

@@ -60,6 +60,7 @@ pub(super) fn packages(root: &Path, stop: &Stop) -> Result<(), ConfigureError> {
             time: Duration::from_secs(3600),
             memory: None,
             processes: 4096,
+            processors: None,
             file_size: None,
             tmp: 2 << 30,
             outputs: 0,

@@ -59,7 +59,7 @@ pub struct Image {
 }
 
 /// Kinds of environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Read-only paths of the machine.
@@ -127,6 +127,11 @@ impl Pinned {
     /// Paths of the machine and nothing else.
     pub fn host(roots: Roots) -> Pinned {
         Pinned { kind: Kind::Host, roots, image: None }
+    }
+
+    /// The one fingerprint that the environment can have: that of the image, where all of it is one.
+    pub fn fingerprint(&self) -> Option<TreeDigest> {
+        self.image.as_ref().filter(|_| self.kind != Kind::Host).map(|image| image.tree)
     }
 
     /// The lines after the epoch's.

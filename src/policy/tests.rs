@@ -26,7 +26,10 @@ fn defaults_are_strict() {
     let policy = Policy::parse(&policy("rebuilders = 2")).unwrap();
     let require = policy.require();
     assert_eq!((require.vendor.get(), require.vetoes.get()), (1, 1));
-    assert_eq!(require.observation, [Observation::Isolated].into());
+    assert_eq!(require.builds.observation, [Observation::Isolated].into());
+    assert!(
+        require.builds.controls.is_empty() && require.builds.environment.is_none() && require.builds.vouchers.is_none()
+    );
     assert_eq!(policy.signers()[1].builders, [key(2).default_builder()]);
     assert!(policy.warnings().is_empty());
 }
@@ -51,6 +54,27 @@ fn what_is_not_a_policy() {
         ("rebuilders = 2", "rebuilders = 2\nvetoes = 0", 19, "nonzero"),
         ("rebuilders = 2", "rebuilders = 2\nobservation = []", 17, "no build would count"),
         ("rebuilders = 2", "rebuilders = 2\nobservation = [\"any\"]", 19, "unknown variant"),
+        ("rebuilders = 2", "rebuilders = 2\nobservation = [\"isolated\", \"isolated\"]", 17, "a value twice"),
+        (
+            "rebuilders = 2",
+            "rebuilders = 2\ncontrols = [\"netwrok\"]",
+            17,
+            "\"netwrok\" is no control; they are: address",
+        ),
+        (
+            "rebuilders = 2",
+            "rebuilders = 2\ncontrols = [\"network\"]\nobservation = [\"observed\"]",
+            17,
+            "only an isolated",
+        ),
+        ("rebuilders = 2", "rebuilders = 2\nenvironment = []", 17, "no build would count"),
+        ("rebuilders = 2", "rebuilders = 2\nenvironment = [\"docker\"]", 19, "unknown variant"),
+        ("rebuilders = 2", "rebuilders = 2\nvouchers = []", 17, "no build would count"),
+        ("rebuilders = 2", "rebuilders = 2\nvouchers = [\"debian\"]", 17, "neither `vendor` nor `openpgp:`"),
+        ("rebuilders = 2", "rebuilders = 2\nvouchers = [\"vendor\"]\nenvironment = [\"host\"]", 17, "nobody vouches"),
+        ("rebuilders = 2", "rebuilders = 2\nenvironments = 3", 17, "2 of 3 environments"),
+        ("rebuilders = 2", "rebuilders = 2\nenvironments = 2\nenvironment = [\"oci\"]", 17, "the same for all"),
+        ("rebuilders = 2", "rebuilders = \"none\"\nenvironments = 1", 17, "0 of 1 environment"),
         ("rebuilders = 2", "rebuilders = \"none\"\norganisations = 1", 17, "contradicts"),
         ("rebuilders = 2", "rebuilders = 2\nrebuilder = 1", 19, "unknown field `rebuilder`"),
         ("[require]", "[required]", 17, "unknown field `required`"),

@@ -1,7 +1,7 @@
 //! Process 1 of the sandbox: makes it, then runs the steps.
 
 use super::outer::{Order, Report, die_with_parent, log, map_ids, receive};
-use super::{How, Met, Purpose, confine, mounts, step, syscalls};
+use super::{How, Met, Purpose, confine, mounts, processors, step, syscalls};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::personality::{self, Persona};
@@ -42,8 +42,11 @@ fn make(order: &Order) -> Result<(), Report> {
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o022));
     join(order)?;
-    mounts::enter(order.purpose)?;
+    mounts::enter(order)?;
     limit(order)?;
+    if let Some(count) = order.processors {
+        processors::keep_to(count)?;
+    }
     personality::set(Persona::ADDR_NO_RANDOMIZE).map_err(Report::refused("fix the address layout"))?;
 
     // A second user namespace: what owns the mounts and the network is above it.

@@ -48,6 +48,8 @@ mod mounts;
 #[cfg(target_os = "linux")]
 mod outer;
 #[cfg(target_os = "linux")]
+mod processors;
+#[cfg(target_os = "linux")]
 mod syscalls;
 #[cfg(target_os = "linux")]
 mod tracer;
@@ -57,6 +59,7 @@ pub use plain::run_plain;
 pub use reexec::{BuildId, Helper, Reader, build_id, enter_if_asked, own_build_dir};
 
 pub use crate::recipe::Limits;
+pub use crate::statement::CONTROLS;
 use crate::stop::{Interrupted, Stop};
 
 use std::collections::BTreeMap;
@@ -110,25 +113,6 @@ pub struct StepRan {
     /// Wall time.
     pub seconds: f64,
 }
-
-/// Names of the controls that a [`Ran`] tells about.
-///
-/// `landlock` is the file system rules (ABI 1 and later), `landlock-scopes` those for signals (ABI 6); the others are enforced in every run
-/// of the sandbox, or the run is an error.
-pub const CONTROLS: [&str; 12] = [
-    "address-layout",
-    "capabilities",
-    "filesystem",
-    "host-name",
-    "identity",
-    "landlock",
-    "landlock-scopes",
-    "limits",
-    "network",
-    "no-new-privileges",
-    "processes",
-    "seccomp",
-];
 
 /// Host paths that the sandbox makes itself; a root is none of them, nor below or above one.
 pub const RESERVED: [&str; 8] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/home/build", "/build"];
@@ -201,6 +185,14 @@ pub enum SandboxError {
         path: PathBuf,
         /// Why.
         why: String,
+    },
+    /// The recipe asks for more processors than there are; nothing was built.
+    #[error("the recipe asks for {wanted} processors, and of this machine {there} can be used")]
+    Processors {
+        /// In the recipe.
+        wanted: u32,
+        /// What this process may use.
+        there: u32,
     },
     /// A step failed.
     #[error("step {}: {argv0:?} {how}{}", step + 1, met.iter().map(|met| format!("; {met}")).collect::<String>())]

@@ -113,11 +113,14 @@ fn own_directory(at: &str) -> io::Result<()> {
 }
 
 /// Process 1 moves into it; the working directory is `/` afterwards.
-pub(super) fn enter(purpose: Purpose) -> Result<(), Report> {
+pub(super) fn enter(order: &Order) -> Result<(), Report> {
     let proc_flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     // Refused where the host's own /proc is partly covered, as in many containers.
     mount(Some("proc"), &inside(Path::new("/proc")), Some("proc"), proc_flags, NOTHING)
         .map_err(Report::refused("mount a fresh /proc"))?;
+    if let Some(count) = order.processors {
+        super::processors::show(count, Path::new(NEW))?;
+    }
 
     let moved = nix::unistd::chdir(NEW)
         .and_then(|()| nix::unistd::pivot_root(".", "."))
@@ -125,7 +128,7 @@ pub(super) fn enter(purpose: Purpose) -> Result<(), Report> {
         .and_then(|()| nix::unistd::chdir("/"));
     moved.map_err(Report::refused("change the root (pivot_root)"))?;
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    if purpose == Purpose::Build {
+    if order.purpose == Purpose::Build {
         flags |= MsFlags::MS_RDONLY;
     }
     mount(NOTHING, "/", NOTHING, flags, NOTHING).map_err(Report::refused("make the root read-only"))

@@ -36,6 +36,7 @@ pub(super) struct Order {
     pub time: Duration,
     pub memory: Option<u64>,
     pub processes: u64,
+    pub processors: Option<u32>,
     pub file_size: Option<u64>,
     pub tmp: u64,
     /// Whether anything is observed.
@@ -101,6 +102,7 @@ pub(super) fn run(
     observed: &mut Option<Box<Observed>>,
 ) -> Result<Ran, SandboxError> {
     let fail = |what| move |why: io::Error| SandboxError::Io { what, why };
+    super::processors::there_are(spec.limits.processors)?;
     let mut command = ourselves(OUTER)?;
     let (mut log, log_writer) = io::pipe().map_err(fail("make a pipe"))?;
     // A step that opens /dev/stderr opens the pipe anew, which takes permission.
@@ -124,6 +126,7 @@ pub(super) fn run(
         time: spec.limits.time,
         memory: spec.limits.memory,
         processes: spec.limits.processes,
+        processors: spec.limits.processors,
         file_size: spec.limits.file_size,
         tmp: spec.limits.tmp,
         watched: spec.watch.is_some(),

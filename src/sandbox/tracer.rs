@@ -164,6 +164,7 @@ impl Tracer {
     }
 
     fn stopped(&mut self, pid: Pid, status: i32) -> Result<(), Report> {
+        self.learn(pid);
         let (signal, event) = ((status >> 8) & 0xff, status >> 16);
         let mut after = false;
         let mut pass = None;
@@ -191,6 +192,21 @@ impl Tracer {
 
     fn process(&self, pid: Pid) -> i32 {
         self.threads.get(&pid.as_raw()).copied().unwrap_or(pid.as_raw())
+    }
+
+    /// Whose thread or child it is, where it stopped before the one who made it did: the kernel lets a new process run first.
+    fn learn(&mut self, pid: Pid) {
+        let id = pid.as_raw();
+        if pid == self.top || self.threads.contains_key(&id) || self.parents.contains_key(&id) {
+            return;
+        }
+        let status = String::from_utf8_lossy(&self.file(pid, "status", 4096)).into_owned();
+        let number = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i32>().ok());
+        match (number("Tgid:"), number("PPid:")) {
+            (Some(process), _) if process != id => drop(self.threads.insert(id, process)),
+            (Some(_), Some(parent)) => drop(self.parents.insert(id, parent)),
+            _ => {}
+        }
     }
 
     fn forked(&mut self, pid: Pid, event: i32) {

@@ -14,7 +14,7 @@ pub mod verdict;
 pub use crate::lock::Kind as EnvironmentKind;
 pub use approval::Approval;
 pub use order::{BuildOrder, Release, SWHID, SourceCommitment, SourceIds, Word};
-pub use provenance::{Claimed, Control, Observation, Provenance};
+pub use provenance::{CONTROLS, Claimed, Control, Observation, Provenance};
 pub use run_record::{Host, Log, RunRecord, Tool};
 pub use verdict::{Artifact, ArtifactVerdict, SignerCheck, Supersedes, Verdict, VerdictKind};
 

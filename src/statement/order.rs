@@ -2,7 +2,7 @@
 
 use super::{StatementError, prefixed};
 use crate::digest::{self, OrderDigest, PayloadDigest, Sha1, Sha256, TreeDigest};
-use crate::lock::{Kind, Lock};
+use crate::lock::{Lock, Pinned};
 use crate::recipe::{Epoch, Recipe};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -103,8 +103,8 @@ impl BuildOrder {
 impl BuildOrder {
     /// A release that is called otherwise than its recipe says, or that is built in other roots or at another time, is not what the recipe
     /// makes: whoever reads the recipe would judge another build than the one that is signed. Channel, target, sequence and previous may be
-    /// given beside the recipe (docs/spec.md §6.2). The kind of environment that both name.
-    pub(super) fn follows_its_recipe(&self) -> Result<Kind, StatementError> {
+    /// given beside the recipe (docs/spec.md §6.2). What the environment of both is pinned to.
+    pub(super) fn follows_its_recipe(&self) -> Result<Pinned, StatementError> {
         let differs = |what, says: String| Err(StatementError::NotTheRecipe(what, says));
         let recipe = Recipe::parse(self.recipe.as_bytes())?;
         let lock = Lock::parse(&self.lock).map_err(|err| StatementError::Entry("lock", err.to_string()))?;
@@ -121,7 +121,7 @@ impl BuildOrder {
             Epoch::Fixed(epoch) if epoch != lock.epoch => {
                 differs("the lock", format!("source-date-epoch {} and {epoch}", lock.epoch))
             }
-            _ => Ok(lock.pinned.kind),
+            _ => Ok(lock.pinned),
         }
     }
 }

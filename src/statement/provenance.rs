@@ -27,7 +27,7 @@ pub struct Provenance {
     pub variables: BTreeMap<String, String>,
     /// The fingerprint of the environment; none with [`Observation::NotObserved`].
     pub environment: Option<TreeDigest>,
-    /// What kind of environment that is. Not written when there is none.
+    /// What kind of environment the lock pins. Not written when there is no fingerprint.
     pub environment_kind: EnvironmentKind,
     /// Digest of the listing of the output tree.
     pub outputs: TreeDigest,
@@ -75,6 +75,25 @@ pub enum Control {
     /// This system could not, or it was switched off.
     NotEnforced,
 }
+
+/// Names of the controls that a build in the sandbox tells about (docs/spec.md §4).
+///
+/// `landlock` is the file system rules (ABI 1 and later), `landlock-scopes` those for signals (ABI 6); the others are enforced in every run
+/// of the sandbox, or the run is an error.
+pub const CONTROLS: [&str; 12] = [
+    "address-layout",
+    "capabilities",
+    "filesystem",
+    "host-name",
+    "identity",
+    "landlock",
+    "landlock-scopes",
+    "limits",
+    "network",
+    "no-new-privileges",
+    "processes",
+    "seccomp",
+];
 
 impl Observation {
     /// As it is written.
@@ -159,7 +178,7 @@ impl Provenance {
             controls: BTreeMap::new(),
             variables: BTreeMap::new(),
             environment: None,
-            environment_kind: EnvironmentKind::default(),
+            environment_kind: self.environment_kind,
             builder: signer,
             claimed: Some(claimed),
             order: self.order.clone(),
@@ -196,10 +215,7 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
     let listing = one(&dependencies, "source-listing")?.read_listing("source-listing")?;
     let lock = read_lock(one(&dependencies, "lock")?)?;
     let environment = at_most_one(&dependencies, "environment")?;
-    let (fingerprint, environment_kind) = match environment {
-        None => (None, EnvironmentKind::default()),
-        Some(entry) => (Some(entry.read_listing("environment")?), read_environment_kind(entry)?),
-    };
+    let fingerprint = environment.map(|entry| entry.read_listing("environment")).transpose()?;
     let order = BuildOrder {
         source: SourceCommitment::Public { listing, ids: source.map(read_ids).transpose()?.unwrap_or_default() },
         recipe: definition.external_parameters.recipe,
@@ -211,9 +227,13 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
     if stated != computed {
         return Err(StatementError::Order { stated, computed });
     }
-    let kind = order.follows_its_recipe()?;
-    if environment.is_some() && environment_kind != kind {
-        return Err(StatementError::Entry("environment", format!("its kind is not {}, as the lock's is", kind.word())));
+    let pinned = order.follows_its_recipe()?;
+    let environment_kind = pinned.kind;
+    if let Some(entry) = environment
+        && read_environment_kind(entry)? != environment_kind
+    {
+        let why = format!("its kind is not {}, as the lock's is", environment_kind.word());
+        return Err(StatementError::Entry("environment", why));
     }
     if internal.observation == Observation::NotObserved {
         if environment.is_some() {
@@ -226,6 +246,14 @@ pub(super) fn decode(payload: json::Document<'_>) -> Result<Option<Provenance>, 
     let claimed = internal.claimed.map(WireClaimed::read).transpose()?;
     if claimed.is_some() && internal.observation != Observation::NotObserved {
         return Err(StatementError::Entry("claimed", "there is a claim, but the signer saw the build itself".into()));
+    }
+    // Else dissent could be dodged: it counts in an environment that the vendor names.
+    let found = [fingerprint, claimed.as_ref().map(|claimed| claimed.environment)];
+    if let Some(locked) = pinned.fingerprint()
+        && let Some(other) = found.into_iter().flatten().find(|found| *found != locked)
+    {
+        let why = format!("it is sha256:{other}, and the lock's tree is sha256:{locked}");
+        return Err(StatementError::Entry("environment", why));
     }
     if predicate.run_details.builder.id.is_empty() {
         return Err(StatementError::Value("builder.id", String::new(), "a name"));

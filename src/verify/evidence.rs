@@ -47,14 +47,7 @@ impl Said<Provenance> {
         if signer.role == Role::Rebuilder && self.what.observation == Observation::NotObserved {
             return Err(format!("what {} signed was not built by it, and is no rebuild", signer.name));
         }
-        if !policy.require().observation.contains(&self.what.observation) {
-            return Err(format!(
-                "the build that {} signed was {}, which the policy does not accept",
-                signer.name,
-                self.what.observation.word()
-            ));
-        }
-        Ok(())
+        policy.require().builds.accepts(&self.what, signer)
     }
 }
 

@@ -145,7 +145,9 @@ pub(super) struct Count<'e> {
     vendors: BTreeMap<usize, &'e Said<Provenance>>,
     rebuilds: BTreeMap<usize, &'e Said<Provenance>>,
     pub(super) approvals: BTreeMap<usize, &'e Approved>,
+    /// What the vendors' statements name; then what the rebuilds do.
     pub(super) environments: BTreeSet<TreeDigest>,
+    rebuilt_in: BTreeSet<TreeDigest>,
     pub(super) manifests: BTreeSet<PayloadDigest>,
 }
 
@@ -273,6 +275,7 @@ impl<'e> Court<'_, 'e> {
         for known in rebuilds {
             for name in item.names(known, wanted) {
                 if let Some(count) = counts.get_mut(&name) {
+                    count.rebuilt_in.extend(known.said.what.environment);
                     for at in &known.by {
                         count.rebuilds.entry(*at).or_insert(known.said);
                     }
@@ -296,7 +299,7 @@ impl<'e> Court<'_, 'e> {
             short.push(policy::of(count.vendors.len(), want, "vendor"));
         }
         let rebuilders: Vec<&Signer> = count.rebuilds.keys().map(|at| self.signer(*at)).collect();
-        short.extend(self.policy.rebuilders_short_of(&rebuilders));
+        short.extend(self.policy.rebuilders_short_of(&rebuilders, &count.rebuilt_in));
         short.extend(self.policy.approvals_short_of(count.approvals.len()));
         short
     }

@@ -2,6 +2,10 @@
 
 use super::common::Project;
 use super::image::*;
+#[cfg(feature = "fetch")]
+use std::io::{BufRead as _, BufReader, Write as _};
+#[cfg(feature = "fetch")]
+use std::net::{TcpListener, TcpStream};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -71,4 +75,77 @@ fn nothing_is_removed_under_a_build() {
     project.without("store", &["cache", "gc", "--older-than", "0"]).ends(0).mentions("removed 2");
     assert!(run.wait().unwrap().success());
     assert_eq!(project.text("out/out.txt"), "one\n");
+}
+
+/// A mirror that takes its time: the file in pieces, after each a rest. With `short`, it hangs up after half of it.
+#[cfg(feature = "fetch")]
+fn slow_mirror(content: Vec<u8>, rest: Duration, short: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("images=http://{}", listener.local_addr().unwrap());
+    let serve = move |mut stream: TcpStream| -> std::io::Result<()> {
+        let mut request = BufReader::new(stream.try_clone()?).lines();
+        while request.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len())?;
+        let pieces: Vec<&[u8]> = content.chunks(content.len() / PIECES + 1).collect();
+        for piece in pieces.iter().take(if short { PIECES / 2 } else { PIECES }) {
+            stream.write_all(piece)?;
+            std::thread::sleep(rest);
+        }
+        Ok(())
+    };
+    // Whoever is killed hangs up.
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(serve(stream))));
+    at
+}
+
+#[cfg(feature = "fetch")]
+const PIECES: usize = 10;
+
+#[test]
+#[cfg(feature = "fetch")]
+fn killed_while_fetching() {
+    let project = project();
+    project.with("first", &["lock", "--source", "src"]).ends(0);
+    let (lock, image) = (project.text("src/countersign.lock"), std::fs::read(project.path("images/root.tar")).unwrap());
+    let mirror = slow_mirror(image.clone(), Duration::from_millis(20), false);
+    let args = ["lock", "--source", "src", "--update", "--store", "store", "--mirror", &mirror, "--quiet"];
+    let begun = Instant::now();
+    project.run(&args).ends(0);
+    let whole = begun.elapsed();
+    // Another lock than the one that is made, to see which of them is there.
+    let old = lock.replace("part archive root.tar - ", "part archive old.tar - ");
+    assert_ne!(old, lock);
+    let (mut kept, mut made, rounds) = (0, 0, 24);
+    for round in 0..rounds {
+        let _ = std::fs::remove_dir_all(project.path("store"));
+        project.put("src/countersign.lock", &old);
+        let mut run = project.command(&args).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * round / rounds);
+        run.kill().unwrap();
+        run.wait().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        match project.text("src/countersign.lock") {
+            there if there == old => kept += 1,
+            there if there == lock => made += 1,
+            other => panic!("round {round}: half a lock: {other:?}"),
+        }
+        let beside = project.names("src").into_iter().filter(|name| name.contains("lock")).count();
+        assert_eq!(beside, 1, "round {round}: {:?}", project.names("src"));
+        if !project.path("store").exists() {
+            continue;
+        }
+        project.without("store", &["cache", "verify"]).ends(0).mentions("removed 0");
+        assert_eq!(project.names("store/tmp"), [""; 0], "round {round}");
+    }
+    assert!(kept > rounds / 2 && kept + made == rounds, "{kept} and {made} of {rounds}");
+    project.run(&args).ends(0);
+    assert_eq!(project.text("src/countersign.lock"), lock);
+
+    // One that hangs up half-way.
+    std::fs::remove_dir_all(project.path("store")).unwrap();
+    let short = slow_mirror(image, Duration::ZERO, true);
+    let args = ["lock", "--source", "src", "--update", "--store", "store", "--mirror", &short];
+    project.run(&args).ends(7).mentions("root.tar");
+    assert_eq!(project.text("src/countersign.lock"), lock);
+    assert!(files(&project.path("store/blobs")).is_empty());
 }

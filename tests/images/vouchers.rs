@@ -1,10 +1,11 @@
 //! Who vouches for packages, with an archive of our own: a shell from this machine as one package, a file as another, signed by a key that signs
 //! nothing else.
 
-use super::common::{BUNDLE, Project, Said};
+use super::common::{BUNDLE, Project, Said, kind};
 use super::debs::keys::{Key, file};
 use super::debs::{Member, deb, gzip};
 use super::image::*;
+use serde_json::Value;
 
 const DPKG: &[u8] = b"#!/usr/bin/sh\nexit 0\n";
 
@@ -139,9 +140,24 @@ fn the_rebuilder_checks_before_it_builds() {
     let signed = project.get(BUNDLE);
     rebuild(&["--key", "reviewer", "--append", "--keyring", "ring.gpg"]).ends(0);
     assert!(reason(&project).ends_with(&format!("; environment vouched for, checked: 4 parts by openpgp:{key}")));
+    let controls = |project: &Project| -> Vec<Value> {
+        let provenance = project.statements().into_iter().filter(|statement| kind(statement) == "provenance");
+        provenance.map(|own| own["predicate"]["buildDefinition"]["internalParameters"]["controls"].clone()).collect()
+    };
+    let said = |project: &Project| controls(project).iter().map(|own| own["vouchers"].clone()).collect::<Vec<_>>();
+    assert_eq!(said(&project), ["not-enforced", "enforced"], "the vendor's, and the rebuilder's");
+    project.verify(&["out/out.txt"]).ends(0);
+    let policy = project.text("policy");
+    let demanding = policy.replace("rebuilders = 1\n", &format!("rebuilders = 1\nvouchers = [\"openpgp:{key}\"]\n"));
+    assert_ne!(demanding, policy);
+    project.put("policy", &demanding);
     project.verify(&["out/out.txt"]).ends(0);
     project.put(BUNDLE, &signed);
     rebuild(&["--key", "reviewer", "--append"]).ends(0);
+    assert_eq!(said(&project), ["not-enforced", "not-enforced"]);
+    project.verify(&["out/out.txt"]).ends(8);
+    project.put("policy", &policy);
+    project.verify(&["out/out.txt"]).ends(0);
     assert!(!reason(&project).contains("vouched"));
     project.put(BUNDLE, &signed);
 

@@ -1,6 +1,7 @@
 //! What the steps see.
 
 use super::setup::{Test, place, run, sh, spec, uid};
+use countersign::sandbox::SandboxError;
 use std::os::unix::fs::MetadataExt;
 
 pub const TESTS: &[Test] = &[
@@ -16,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("compiles_c", compiles_c),
     ("big_output_passes_through", big_output_passes_through),
     ("steps_in_order", steps_in_order),
+    ("as_many_processors_as_told", as_many_processors_as_told),
     ("controls_are_what_is", controls_are_what_is),
 ];
 
@@ -33,6 +35,32 @@ fn identity() {
     let own = countersign::sandbox::build_id();
     assert_eq!(own.uid, if uid() == 0 { 64193 } else { uid() });
     assert_ne!(own.uid, 0);
+}
+
+fn as_many_processors_as_told() {
+    let count = "nproc; grep -c ^processor /proc/cpuinfo; grep -c '^cpu[0-9]' /proc/stat; awk '/^Cpus_allowed_list/{print $2}' /proc/self/status; ls -A / | grep '^\\.' || :";
+    let place = place();
+    let mut one = spec(&place.build, count);
+    one.limits.processors = Some(1);
+    let (result, log) = run(&one);
+    assert!(result.is_ok(), "{result:?}\n{log}");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines[..3], ["1", "1", "1"], "{log}");
+    assert!(lines.len() == 4 && lines[3].parse::<u32>().is_ok(), "one, and nothing is left in the root: {log}");
+    one.steps[0][2] = "echo x > /proc/stat || echo x > /proc/cpuinfo || rm /proc/stat || echo kept".into();
+    assert!(run(&one).1.ends_with("kept\n"));
+    // The twin: what the machine has, and more than that.
+    let there = std::thread::available_parallelism().unwrap().get();
+    assert!(sh(count).starts_with(&format!("{there}\n")));
+    one.limits.processors = Some(there as u32 + 1);
+    let (result, log) = run(&one);
+    assert!(log.is_empty(), "{log}");
+    match result {
+        Err(SandboxError::Processors { wanted, there: found }) => {
+            assert_eq!((wanted, found), (there as u32 + 1, there as u32))
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 fn environment_is_exact() {

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -124,7 +125,7 @@ def recipe_of(name="app", version="1.0", epoch='"git"', more=""):
             f'source-date-epoch = {epoch}\n[environment]\ndefault-roots = false\nroots = ["/usr"]\n{more}')
 
 
-def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK, level="isolated", environment="e1", builder=None, kind=None, **release):
+def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK, level="isolated", environment="e1", builder=None, kind=None, controls=None, **release):
     release = RELEASE | release
     kind = kind or next((name for name in ("rootfs", "oci", "debian") if f"\nkind {name}\n" in lock), "host")
     recipe = recipe_of(release["product"], release["version"]) if recipe is None else recipe
@@ -133,13 +134,15 @@ def provenance(key=VENDOR, subjects=None, source=SOURCE, recipe=None, lock=LOCK,
         {"name": "source-listing", "digest": hashed(source), "mediaType": LISTING},
         {"name": "lock", "digest": hashed(lock), "content": base64.b64encode(lock.encode()).decode()}]
     if level != "not-observed":
-        dependencies.append({"name": "environment", "digest": hashed(environment), "mediaType": LISTING,
+        # Of an image it is what the lock says.
+        pinned = re.search(r"\ntree ([0-9a-f]{64})\n", lock) if kind != "host" and environment == "e1" else None
+        dependencies.append({"name": "environment", "digest": {"sha256": pinned[1]} if pinned else hashed(environment), "mediaType": LISTING,
                              "annotations": {"kind": kind, "vouchedBy": "builder"}})
     return {"_type": STATEMENT, "subject": subjects or [subject()], "predicateType": PROVENANCE, "predicate": {
         "buildDefinition": {
             "buildType": "urn:countersign:buildtype:recipe:v1",
             "externalParameters": {"recipe": recipe, "release": release},
-            "internalParameters": {"buildOrder": {"sha256": order}, "observation": level, "controls": {"network": "enforced"},
+            "internalParameters": {"buildOrder": {"sha256": order}, "observation": level, "controls": {"network": "enforced"} if controls is None else controls,
                                    "variables": {} if level == "not-observed" else {"TZ": "UTC"}},
             "resolvedDependencies": dependencies},
         "runDetails": {"builder": {"id": builder or key.builder},

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import cases_approval  # noqa: F401  (fills CASES)
+import cases_builds  # noqa: F401  (fills CASES)
 import cases_trust  # noqa: F401  (fills CASES)
 from cases_evidence import CASES
 from primitives import sha256, unescape_path

@@ -118,7 +118,8 @@ def _provenance(predicate):
     recipe, release = _field(external, "recipe", str), _release(_field(external, "release", dict))
     internal = _field(definition, "internalParameters", dict)
     level = _one_of(LEVELS, _field(internal, "observation", str))
-    for state in _field(internal, "controls", dict).values():
+    controls = _field(internal, "controls", dict)
+    for state in controls.values():
         _one_of(("enforced", "not-enforced"), state)
     variables = _field(internal, "variables", dict)
     for each in variables.values():
@@ -149,6 +150,9 @@ def _provenance(predicate):
         _ids(annotations.get("gitTreeSha256", "0" * 64), r"[0-9a-f]{64}")
     if level == "not-observed" and (environment or variables):
         raise Refused("observation", "not observed, yet it has an environment or variables")
+    found = environment + ([_sha256(internal["claimed"], "environment")] if "claimed" in internal else [])
+    if pinned["kind"] != "host" and any(each != pinned["tree"] for each in found):
+        raise Refused("environment", "the fingerprint is not the lock's tree")
     order = build_order(_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest, release)
     if _sha256(internal, "buildOrder") != order:
         raise Refused("build order", f"the build order is {order}")
@@ -158,6 +162,7 @@ def _provenance(predicate):
         raise Refused("byproducts")
     _listing(outputs[0])
     return {"order": order, "release": release, "level": level, "environment": environment,
+            "kind": pinned["kind"], "vouchers": {part[5][1] for part in pinned["parts"]}, "enforced": {name for name, state in controls.items() if state == "enforced"},
             "from": (_listing(named["source-listing"][0]), sha256(recipe.encode()), lock_digest), "builder": _field(_field(details, "builder", dict), "id", str)}
 
 

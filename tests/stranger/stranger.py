@@ -12,11 +12,14 @@ import sys
 import tomllib
 
 from primitives import Refused, blake3, ed25519_verify, is_strict_point, sha256, strict_base64
+from recipe import KINDS, VOUCHER
 from statements import APPROVAL, LEVELS, PROVENANCE, VERDICTS, read_line, read_statement, signed_bytes
 from trees import check_listing, tree_digest
 
 YES, NO, USAGE, REFUSED, BROKEN, UNAVAILABLE, PENDING = 0, 1, 2, 3, 4, 7, 8
 MAX_BUNDLE, MAX_LINE, MAX_LINES, MAX_POLICY, MAX_SIGNERS = 512 << 20, 256 << 20, 100_000, 1 << 20, 1000
+CONTROLS = {"address-layout", "capabilities", "filesystem", "host-name", "identity", "landlock", "landlock-scopes", "limits", "network",
+            "no-new-privileges", "processes", "seccomp", "vouchers"}
 STEPS = ("limits", "policy", "envelopes", "signatures", "statements", "roles and builders", "release identity", "files", "rebuilds",
          "thresholds", "dissent")
 
@@ -74,11 +77,13 @@ class Policy:
 
     def _read_require(self, require):
         counts = {"organisations": "organisation", "jurisdictions": "jurisdiction", "platforms": "platform"}
-        _only_keys(require, {"vendor", "rebuilders", "approvals", "observation", "vetoes", *counts}, {"rebuilders"})
+        _only_keys(require, {"vendor", "rebuilders", "approvals", "observation", "vetoes", "controls", "environment", "environments", "vouchers", *counts},
+                   {"rebuilders"})
         self.vendor = _count(require.get("vendor", 1))
         self.rebuilders = 0 if require["rebuilders"] == "none" else _count(require["rebuilders"])
         self.attributes = {counts[key]: _count(require[key]) for key in counts if key in require}
         self.levels = _strings(require.get("observation", ["isolated"]), set(LEVELS))
+        self._read_builds(require)
         self.vetoes = _count(require.get("vetoes", 1))
         self.approvals = _count(require["approvals"]) if "approvals" in require else 0
         if "vetoes" in require and self.vetoes > sum(signer.rebuilder for signer in self.signers):
@@ -88,6 +93,29 @@ class Policy:
         if require["rebuilders"] == "none" and self.attributes:
             raise Refused("policy", "a threshold of attributes, and no rebuilders")
 
+    def _read_builds(self, require):
+        """What a build must have been, besides observed."""
+        self.controls = set(_strings(require["controls"], CONTROLS)) if require.get("controls", []) != [] else set()
+        self.kinds = set(_strings(require["environment"], set(KINDS))) if "environment" in require else set(KINDS)
+        self.vouchers = set(_strings(require["vouchers"])) if "vouchers" in require else None
+        self.environments = _count(require["environments"]) if "environments" in require else 0
+        if self.vouchers is not None and not all(VOUCHER.fullmatch(each) for each in self.vouchers):
+            raise Refused("policy", "no voucher")
+        if self.vouchers is not None and self.kinds == {"host"}:
+            raise Refused("policy", "nobody vouches for a host")
+        if self.controls and "isolated" not in self.levels:
+            raise Refused("policy", "controls of a build that is not isolated")
+        if self.environments > 1 and (self.vouchers is not None or "host" not in self.kinds):
+            raise Refused("policy", "an image is the same for all")
+
+    def accepts(self, build, rebuild):
+        """Whether this build counts, of a vendor or as a rebuild."""
+        kind, vouchers, held = build["kind"], build["vouchers"], build["enforced"]
+        demanded = self.controls if rebuild else self.controls - {"vouchers"}
+        if build["level"] not in self.levels or not demanded <= held or kind not in self.kinds:
+            return False
+        return self.vouchers is None or (kind != "host" and vouchers <= self.vouchers and (not rebuild or "vouchers" in held))
+
     def _check_reachable(self):
         vendors = [signer for signer in self.signers if signer.vendor]
         self.vendor_organisations = {signer.attributes["organisation"] for signer in vendors} - {None}
@@ -95,6 +123,8 @@ class Policy:
         approvers = [signer for signer in self.signers if signer.approver]
         if len(vendors) < self.vendor or len(rebuilders) < self.rebuilders or len(approvers) < self.approvals:
             raise Refused("policy", "the signers cannot meet the threshold")
+        if self.environments > (len(rebuilders) if self.rebuilders else 0):
+            raise Refused("policy", "the signers cannot be in so many environments")
         for attribute, needed in self.attributes.items():
             if len(distinct(rebuilders, attribute)) < needed:
                 raise Refused("policy", f"the signers cannot meet the threshold of {attribute}s")
@@ -193,7 +223,7 @@ def _verify(bundle, policy_bytes, files, options):
     verified, forged = _signatures(envelopes, malformed, policy)
     statements = _statements(verified)
     vendors = [(signer, each) for signer, each in statements
-               if signer.vendor and each["type"] == PROVENANCE and each["builder"] in signer.builders and each["level"] in policy.levels]
+               if signer.vendor and each["type"] == PROVENANCE and each["builder"] in signer.builders and policy.accepts(each, False)]
     if not vendors:
         raise Failed(6, BROKEN if forged else REFUSED, "no provenance by a vendor's key and builder at an accepted level")
     vendors = [(signer, each) for signer, each in vendors
@@ -261,7 +291,7 @@ def _one_release(order, vendors, statements, policy, files, options):
             raise Failed(8, NO, f"{path} is not what was signed")
     rebuilds = [(signer, each) for signer, each in statements
                 if policy.counts(signer) and each["type"] == PROVENANCE and each["builder"] in signer.builders
-                and each["level"] in policy.levels and each["level"] != "not-observed" and each["order"] == order]
+                and policy.accepts(each, True) and each["level"] != "not-observed" and each["order"] == order]
     approvals = [(signer, each) for signer, each in statements if signer.approver and each["type"] == APPROVAL]
     missing = [f"{path}: {lacks}" for path, file in files if (lacks := _lacking(file, vendors, rebuilds, approvals, policy, options.subject))]
     dissent = [path for path, file in files if len(_dissent(file, vendors, statements, options.subject)) >= policy.vetoes]
@@ -280,6 +310,8 @@ def _lacking(file, vendors, rebuilds, approvals, policy, demanded):
         approvers = {signer.key for signer, each in approvals if each["manifest"] in manifests and name in _names(each, file)}
         counted = {signer.key: signer for signer, each in rebuilds if name in _names(each, file)}
         short = [attribute for attribute, needed in policy.attributes.items() if len(distinct(counted.values(), attribute)) < needed]
+        if len({digest for _, each in rebuilds if name in _names(each, file) for digest in each["environment"]}) < policy.environments:
+            short.append("environment")
         if len(vendor_keys) >= policy.vendor and len(counted) >= policy.rebuilders and len(approvers) >= policy.approvals and not short:
             return None
         lacks.append(f"{len(vendor_keys)} of {policy.vendor} vendors, {len(counted)} of {policy.rebuilders} rebuilders, "

@@ -50,6 +50,9 @@ impl From<BuildError> for Failure {
             BuildError::Sandbox(SandboxError::Unavailable { .. }) => failure
                 .hint("user namespaces may be switched off: see `sysctl kernel.unprivileged_userns_clone user.max_user_namespaces`")
                 .hint("--sandbox=none builds without isolation, which the statement records and most policies refuse"),
+            BuildError::Sandbox(SandboxError::Processors { .. }) => {
+                failure.hint("limits.processors in the recipe is part of what is built: it takes a machine that has as many")
+            }
             BuildError::Sandbox(SandboxError::Root { .. }) => {
                 failure.hint("a toolchain below a private home cannot be reached: put it in a place such as /opt")
             }

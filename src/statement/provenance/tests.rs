@@ -74,6 +74,34 @@ fn signed_elsewhere_keeps_what_was_observed_as_a_claim() {
 }
 
 #[test]
+fn the_fingerprint_of_an_image_is_what_its_lock_says() {
+    let hex = "04".repeat(32);
+    let mut image = sample();
+    let host = image.order.recipe.find("default-roots").unwrap();
+    image.order.recipe.truncate(host);
+    image.order.recipe += "kind = \"rootfs\"\nimage = \"local:a.tar\"\n";
+    image.order.lock = format!(
+        "countersign-lock v1\nkind rootfs\nsource-date-epoch 1\narchitecture x86_64\ntree {hex}\npart archive a.tar - {hex} 1 vendor -\n"
+    );
+    image.environment_kind = EnvironmentKind::Rootfs;
+    let read = |provenance: &Provenance| Statement::decode(&provenance.encode()).map_err(|err| err.to_string());
+    let Ok(Statement::Provenance(back)) = read(&image) else { panic!() };
+    assert_eq!(*back, image);
+    let claims = |image: &Provenance| {
+        let payload = super::super::payload_digest(&image.encode());
+        image.signed_elsewhere(payload, "urn:countersign:builder:signer".into()).unwrap()
+    };
+    let Ok(Statement::Provenance(back)) = read(&claims(&image)) else { panic!() };
+    assert_eq!(*back, claims(&image));
+    let other = Provenance { environment: Some(TreeDigest::from_bytes([5; 32])), ..image };
+    let why = format!("it is sha256:{}, and the lock's tree is sha256:{hex}", "05".repeat(32));
+    for other in [claims(&other), other] {
+        let err = read(&other).unwrap_err();
+        assert!(err.contains(&why), "{err}");
+    }
+}
+
+#[test]
 fn written_as_the_specification_shows() {
     let provenance = sample();
     let bytes = provenance.encode();
