@@ -27,6 +27,7 @@ mod linux {
                 time: Duration::from_secs(60),
                 memory: None,
                 processes: 4096,
+                processors: None,
                 file_size: None,
                 tmp: 64 << 20,
                 outputs: 1 << 30,

@@ -5,6 +5,8 @@
 //! member is a file, link or directory; none is there twice, outside, or after the end; nothing is cut off. Read as a stream: memory does not
 //! grow with contents, names have a limit, and unpacked bytes are counted against a limit as they come.
 
+#[cfg(unix)]
+mod pack;
 mod packed;
 mod root;
 mod stream;
@@ -15,6 +17,8 @@ use crate::fs::FsError;
 use crate::path::{PathRefused, TreePath};
 use crate::scan::{Exclude, Progress, ScanError, Scanned};
 use crate::tree::{Entry, MAX_ENTRIES, Node, Tree, TreeError, TreeKind};
+#[cfg(unix)]
+pub(crate) use pack::Packer;
 pub(crate) use root::{RootKind, RootMember, explain, plain_root_members, unpacked};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -351,6 +355,18 @@ fn tar_members(path: &Path, file: &File, strip: u8, limit: u64, visit: &mut Visi
     each(path, input, &meter, &mut |member| one(path, strip, member, visit))
 }
 
+/// Gives each member of a tar archive that is not packed to `visit`, and checks that it is whole.
+#[cfg(unix)]
+pub(crate) fn plain_members<E: From<ArchiveError>>(
+    path: &Path,
+    limit: u64,
+    visit: &mut dyn FnMut(TreePath, Member<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let file = crate::fs::open_file(path).map_err(ArchiveError::from)?;
+    let (input, meter) = Metered::plain(path, io::BufReader::with_capacity(64 << 10, file), limit)?;
+    each(path, input, &meter, &mut |member| one(path, 0, member, visit))
+}
+
 /// Gives each member of a tar archive to `act`, and checks that nothing is behind the last.
 fn each<'a, E: From<ArchiveError>>(
     path: &Path,
@@ -409,12 +425,12 @@ fn sound<R: Read>(member: &mut tar::Entry<'_, R>, raw: &[u8]) -> Result<Option<b
     Ok(Some(is_dir))
 }
 
-fn one<R: Read>(
+fn one<R: Read, E: From<ArchiveError>>(
     path: &Path,
     strip: u8,
     member: &mut tar::Entry<'_, R>,
-    visit: &mut Visit<'_>,
-) -> Result<(), ArchiveError> {
+    visit: &mut dyn FnMut(TreePath, Member<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let raw = member.path_bytes().into_owned();
     let refuse = |why: String| {
         let member = String::from_utf8_lossy(&raw).into_owned();
@@ -430,7 +446,7 @@ fn one<R: Read>(
         return if is_dir {
             Ok(())
         } else {
-            Err(refuse(format!("it has no more than {strip} parts (strip = {strip})")))
+            Err(refuse(format!("it has no more than {strip} parts (strip = {strip})")).into())
         };
     };
     let target = || target(member).ok_or_else(|| refuse("its target is missing or not a path".into()));
@@ -447,7 +463,7 @@ fn one<R: Read>(
         let target = target.ok_or_else(|| refuse("its target is outside of the tree".into()))?;
         visit(at, Member::Hard { target })
     } else {
-        Err(refuse(format!("it is {}: a tree holds files, links and directories only", word(kind))))
+        Err(refuse(format!("it is {}: a tree holds files, links and directories only", word(kind))).into())
     }
 }
 

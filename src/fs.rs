@@ -93,6 +93,16 @@ pub enum Existing {
 /// Writes a file so that a crash at any instant leaves the old one or the new one: aside, fsync, rename, fsync the directory.
 /// `mode` holds Unix permission bits; the umask does not change them.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result<(), FsError> {
+    write_by(path, mode, existing, |file| file.write_all(bytes).map_err(|err| FsError::io("write", path, err)))
+}
+
+/// The same for what is made piece by piece. Whoever is killed meanwhile leaves what there was of it under a hidden name beside.
+pub fn write_by<E: From<FsError>>(
+    path: &Path,
+    mode: u32,
+    existing: Existing,
+    make: impl FnOnce(&mut std::fs::File) -> Result<(), E>,
+) -> Result<(), E> {
     let fail = |err| FsError::io("write", path, err);
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -112,7 +122,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result
             options.mode(mode & 0o700);
         }
         let mut file = options.open(&aside).map_err(fail)?;
-        file.write_all(bytes).map_err(fail)?;
+        make(&mut file)?;
         set_mode(&file, mode).map_err(fail)?;
         file.sync_all().map_err(fail)?;
         match existing {
@@ -125,7 +135,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result
                 }
                 Err(err) => Err(fail(err)),
             },
-        }?;
+        }
+        .map_err(E::from)?;
         #[cfg(unix)]
         std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
         Ok(())

@@ -65,9 +65,17 @@ expect 7 countersign build --source "$work/hello" --out "$work/no" --store "$wor
 expect 7 countersign lock --source "$work/hello" --store "$work/empty" --mirror "debian=$mirror" --update --keyring "$work/absent.gpg"
 expect 2 countersign lock --source "$work/hello" --store "$work/empty" --mirror "debian=$mirror" --update --keyring "$work/none.gpg"
 
+# Who vouches, from the key of the archive to each package; and a key that does not.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+expect 0 countersign lock --source "$work/hello" --store "$work/store" --check --keyring "$keyring"
+prints "vouched: $(grep -c '^part' "$work/hello/countersign.lock") parts by openpgp:"
+expect 3 countersign lock --source "$work/hello" --store "$work/store" --check --keyring /usr/share/keyrings/debian-archive-removed-keys.gpg
+
 expect 0 as vendor countersign attest --source hello --key key --bundle hello.intoto.jsonl --out shipped --store store
-expect 0 as vendor countersign snapshot hello.intoto.jsonl --source hello -o materials --store store --mirror "debian=$mirror"
-ok "collected: $(du -sh --apparent-size "$vendor/materials" | cut -f1)"
+expect 0 as vendor countersign snapshot hello.intoto.jsonl --source hello -o materials.tar --store store
+expect 0 as vendor countersign snapshot hello.intoto.jsonl --source hello -o again.tar --store store
+cmp "$vendor/materials.tar" "$vendor/again.tar" || die "two files of the same materials"
+ok "collected in one file, the same bytes twice: $(du -sh --apparent-size "$vendor/materials.tar" | cut -f1)"
 
 # A root without compilers, and without a network that would be used.
 base=$work/base
@@ -82,12 +90,14 @@ tar -C "$base" -xf "$base.tar"
 [ ! -e "$base/usr/bin/cc" ] && [ ! -e "$base/usr/bin/gcc" ] || die "the root has a compiler"
 mkdir -p "$base/srv/countersign"
 install -m 755 "$work/bin/countersign" "$base/usr/bin/countersign"
-cp -R "$vendor/materials" "$vendor/shipped" "$reviewer/key" "$work/policy.toml" "$base/srv/countersign/"
+cp -R "$vendor/materials.tar" "$vendor/hello.intoto.jsonl" "$vendor/shipped" "$reviewer/key" "$work/policy.toml" "$keyring" "$base/srv/countersign/"
 variables=(PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TZ=Asia/Tokyo)
-(umask 077 && expect 0 inside "$base" unshare --net countersign rebuild materials/bundle.intoto.jsonl --materials materials --against shipped --policy policy.toml --key key --append)
+(umask 077 && expect 0 inside "$base" unshare --net countersign rebuild hello.intoto.jsonl --materials materials.tar --keyring debian-archive-keyring.gpg --against shipped --policy policy.toml --key key --append)
 prints identical
-expect 0 countersign verify "$vendor/shipped/hello" --bundle "$base/srv/countersign/materials/bundle.intoto.jsonl" --policy "$work/policy.toml"
+expect 0 countersign verify "$vendor/shipped/hello" --bundle "$base/srv/countersign/hello.intoto.jsonl" --policy "$work/policy.toml"
 ok "rebuilt in a root without compilers and without a network, from the materials alone: identical, verified"
 # Its twin: one package less.
+mkdir "$base/srv/countersign/materials"
+tar -C "$base/srv/countersign/materials" -xf "$vendor/materials.tar"
 rm "$(find "$base/srv/countersign/materials/blobs" -type f | sort | head -n 1)"
-expect 7 inside "$base" countersign rebuild materials/bundle.intoto.jsonl --materials materials
+expect 7 inside "$base" countersign rebuild --materials materials

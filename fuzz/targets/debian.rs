@@ -63,7 +63,7 @@ fn relations(data: &[u8]) {
 
 fn index(data: &[u8]) {
     let mut index = Index::new("amd64");
-    if index.add(data).is_err() {
+    if index.add(0, data).is_err() {
         return;
     }
     let wanted = [Wanted::parse("a").unwrap()];

@@ -5,7 +5,7 @@ use super::checkout;
 use super::copies::{copies_json, note_copies, note_opaque, opaque_json};
 use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
-use super::flags::{BuildFlags, SandboxFlag};
+use super::flags::{BuildFlags, SandboxFlag, payload};
 use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
@@ -13,10 +13,12 @@ use super::sources::Asked;
 use super::stages::Progress;
 use super::trace::{self, TraceFlags};
 use super::verify::ReleaseDocument;
+use super::vouchers::Vouchers;
 use super::{host, places, signals, ui};
 use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
+use crate::environment::Depot;
 use crate::fs::{self, Existing};
 use crate::keys::SigningKey;
 use crate::lock::{self, MAX_LOCK_FILE};
@@ -53,7 +55,7 @@ pub struct What {
     #[arg(long, value_name = "N")]
     sequence: Option<u64>,
     /// Payload digest (sha256:…) of the release before, in place of the recipe's
-    #[arg(long, value_name = "DIGEST", value_parser = previous)]
+    #[arg(long, value_name = "DIGEST", value_parser = payload)]
     previous: Option<PayloadDigest>,
     /// `auto` builds in the sandbox or not at all; `none` builds without isolation, which is recorded as `observed`
     #[arg(long, value_enum, default_value_t = SandboxFlag::Auto)]
@@ -113,21 +115,20 @@ pub struct Args {
 }
 
 impl What {
-    /// Gives the plan the image of its lock. What it is made of may be beside the recipe.
-    pub(super) fn furnish(&self, plan: &mut Plan, source: &Path, stop: &Stop) -> Result<(), Failure> {
+    /// Gives the plan the image of its lock, which stays in the store for as long as the depot is there. What it is made of may be beside the
+    /// recipe.
+    pub(super) fn furnish(&self, plan: &mut Plan, source: &Path, stop: &Stop) -> Result<Option<Depot>, Failure> {
+        if plan.pinned().image.is_none() {
+            return Ok(None);
+        }
         let beside = self.recipe.as_deref().map_or(source, |file| file.parent().unwrap_or(file));
-        let depot = || {
-            places::not_in_source("store", &self.depot.place()?, source)?;
-            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
-            let local = places::absolute(beside)?;
-            self.depot.depot(local.is_dir().then_some(local.as_path()))
-        };
-        depot::furnish(plan, depot, !self.flags.quiet, stop).map(drop)
+        places::not_in_source("store", &self.depot.place()?, source)?;
+        let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+        let local = places::absolute(beside)?;
+        let depot = self.depot.depot(local.is_dir().then_some(local.as_path()))?;
+        depot::furnish(plan, &depot, !self.flags.quiet, stop)?;
+        Ok(Some(depot))
     }
-}
-
-fn previous(text: &str) -> Result<PayloadDigest, String> {
-    recipe::parse_previous(text).map_err(|err| err.to_string())
 }
 
 /// Builds and signs.
@@ -165,12 +166,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return not_observed(args, &plan, dir, builder, &key);
     }
     let stop = signals::watch()?;
-    what.furnish(&mut plan, &source, &stop)?;
+    let _depot = what.furnish(&mut plan, &source, &stop)?;
     // Under a name of its own: the next attempt does not find it in its way.
     let (built, times) = once(&plan, what, Reading::Whole, &source, &log, &beside(&stem, ".failed.log"), &stop)?;
     let mut made = Made { files: vec![&log], dirs: Vec::new() };
     stop.check()?;
-    let provenance = provenance(&plan, &built, builder);
+    let provenance = provenance(&plan, &built, builder, &Vouchers::claimed(plan.pinned()));
     let lines = sign(&plan, &built, &provenance, &times, &key);
     let bytes = bundle::append(b"", &lines).map_err(|err| Failure::new(Exit::CouldNotTell, err))?;
     // Outputs first, the signature over them last: whoever sees the bundle sees everything that belongs to it.
@@ -445,8 +446,8 @@ fn run_logged(
 }
 
 /// What this run observed, as a statement.
-pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
-    Provenance {
+pub fn provenance(plan: &Plan, built: &Built, builder: String, vouchers: &Vouchers) -> Provenance {
+    let mut provenance = Provenance {
         order: plan.order().clone(),
         subjects: subjects(&built.outputs),
         observation: built.observation,
@@ -457,7 +458,9 @@ pub fn provenance(plan: &Plan, built: &Built, builder: String) -> Provenance {
         outputs: built.outputs.digest(),
         builder,
         claimed: None,
-    }
+    };
+    vouchers.note_in(&mut provenance);
+    provenance
 }
 
 /// The lines of a bundle: provenance, run record, listings.

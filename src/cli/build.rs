@@ -7,6 +7,7 @@ use super::cache::{self, Kept};
 use super::copies::opaque_json;
 use super::exit::{Exit, Failure};
 use super::places::Made;
+use super::vouchers::Vouchers;
 use super::{checkout, signals, trace, ui};
 use crate::build::{self, Reading};
 use crate::fs::{self, Existing};
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     let stop = signals::watch()?;
-    what.furnish(&mut plan, &source, &stop)?;
+    let _depot = what.furnish(&mut plan, &source, &stop)?;
     // A statement may be signed elsewhere, and nothing that was remembered is on the way to a signature.
     let mut kept = match args.no_cache || args.statement.is_some() {
         true => None,
@@ -78,7 +79,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     kept.into_iter().for_each(Kept::keep);
     let (built, times) = built?;
     stop.check()?;
-    let provenance = provenance(&plan, &built, args.builder_id.clone());
+    let provenance = provenance(&plan, &built, args.builder_id.clone(), &Vouchers::claimed(plan.pinned()));
     export(&built, &args.out)?;
     let made = Made { files: Vec::new(), dirs: vec![&args.out] };
     if let Some(path) = &args.statement {

@@ -99,26 +99,17 @@ impl DepotFlags {
     }
 }
 
-/// Gives a plan the image that its lock names, if it names one.
-pub fn furnish(
-    plan: &mut Plan,
-    depot: impl FnOnce() -> Result<Depot, Failure>,
-    shown: bool,
-    stop: &Stop,
-) -> Result<Option<Depot>, Failure> {
-    if plan.pinned().image.is_none() {
-        return Ok(None);
-    }
-    let depot = depot()?;
+/// Gives a plan the image that its lock names, if it names one. While it is used nothing may be removed from the store: the depot must stay.
+pub fn furnish(plan: &mut Plan, depot: &Depot, shown: bool, stop: &Stop) -> Result<(), Failure> {
     let telling = Telling::new(shown);
     let (parts, progress) = (plan.pinned().parts(), |doing: Doing<'_>| telling.told(doing));
-    let unpacking = Unpacking { parts, environment: plan.environment(), depot: &depot, stop, progress: &progress };
+    let unpacking = Unpacking { parts, environment: plan.environment(), depot, stop, progress: &progress };
     let image = environment::furnish(plan.pinned(), std::env::consts::ARCH, &unpacking)?;
     drop(telling);
     if let Some(image) = image {
         plan.furnish(image);
     }
-    Ok(Some(depot))
+    Ok(())
 }
 
 /// What a lock file pins the environment of a recipe to on this machine; `None` where there is nothing to pin. `file` has its bytes, `name` is

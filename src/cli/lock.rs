@@ -2,11 +2,16 @@
 
 use super::depot::{DepotFlags, Telling};
 use super::exit::{Exit, Failure};
-use super::{places, signals, ui};
+use super::flags::{ManifestFlags, ShownFlags};
+use super::materials::Materials;
+use super::vouchers::{self, Vouchers};
+use super::{places, reference, signals, ui};
+use crate::bundle::MAX_BUNDLE;
 use crate::environment::{Archive, Doing, Pinning};
 use crate::fs::{self, Existing};
-use crate::lock::{self, Kind, LockFile, MAX_LOCK_FILE, Pinned};
+use crate::lock::{self, Kind, Lock, LockFile, MAX_LOCK_FILE, Pinned};
 use crate::recipe::{self, Recipe};
+use crate::stop::Stop;
 use clap::Args as ClapArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -21,11 +26,16 @@ A place is MIRROR:PATH. The mirror `local` is the directory of the recipe; other
   [mirrors]
   debian = [\"http://…\", \"/srv/debian\"]
 
-Exit codes: 0 locked, 1 with --check: there is no lock or a stale one, 2 the command line or the recipe is wrong, 7 could not tell.
+With --check and --keyring the lock's word about who vouches for its parts is checked, without a build: the signature of each release file \
+by a key of the keyring, the indices that it names, the packages that they name. With --bundle it is the lock that is signed there.
+
+Exit codes: 0 locked, 1 with --check: there is no lock or a stale one, 2 the command line or the recipe is wrong, 7 could not tell; with \
+--keyring also 3 a release file is signed by no key of it, 4 a part is not vouched for as the lock says; with --bundle as `rebuild`.
 
 Examples:
   countersign lock
   countersign lock --check
+  countersign lock --check --keyring debian-archive-keyring.gpg --bundle hello.intoto.jsonl
   countersign lock --update --mirror debian=/srv/debian"
 )]
 pub struct Args {
@@ -35,37 +45,49 @@ pub struct Args {
     /// The recipe [default: countersign.toml in the source]
     #[arg(long, value_name = "F")]
     recipe: Option<PathBuf>,
-    /// Who may sign release files of Debian [default: the machine's debian-archive-keyring.gpg]
+    /// Who may sign release files of Debian; with --check: check who did [default, without --check: the machine's debian-archive-keyring.gpg]
     #[arg(long, value_name = "F")]
     keyring: Vec<PathBuf>,
     /// Take release files that are older than they say that they are good for: of a suite that is archived, say
     #[arg(long)]
     allow_expired: bool,
-    /// Only say whether there is a lock that fits the recipe; nothing is fetched
-    #[arg(long, conflicts_with = "update")]
+    /// Only say whether there is a lock that fits the recipe. Nothing is fetched, but with --keyring what shows who vouches for the parts
+    #[arg(long, conflicts_with_all = ["update", "allow_expired"])]
     check: bool,
+    /// Check the lock that is signed in this bundle, and not the lock file
+    #[arg(long, value_name = "B", requires = "check", requires = "keyring", conflicts_with_all = ["source", "recipe"])]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    which: ManifestFlags,
+    /// Take what is checked from a directory or file that `countersign snapshot` wrote
+    #[arg(long, value_name = "PATH", requires = "check", requires = "keyring", conflicts_with_all = ["store", "mirror"])]
+    materials: Option<PathBuf>,
     /// Pin anew, also what is pinned already
     #[arg(long)]
     update: bool,
     #[command(flatten)]
     depot: DepotFlags,
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    shown: ShownFlags,
 }
 
 /// Locks, or looks.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    if let Some(bundle) = &args.bundle {
+        return check_signed(args, bundle);
+    }
+    if args.which.policy.is_some() || args.which.manifest.is_some() {
+        return Err(Failure::usage(
+            "--policy and --manifest say which manifest of a bundle is meant, and no --bundle is named",
+        ));
+    }
     let path = args.recipe.clone().unwrap_or_else(|| args.source.join(recipe::FILE_NAME));
     let recipe = super::attest::read_recipe(&path)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = dir.join(lock::FILE_NAME);
     if !recipe.environment.needs_lock() {
         ui::say("nothing to lock: the environment is the host's own paths, which are read at each build");
-        if args.json {
+        if args.shown.json {
             ui::document(&json!({ "schema": SCHEMA, "lock": null, "state": "not-needed" }));
         }
         return Ok(Exit::Yes);
@@ -74,7 +96,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let there = read(&file)?;
     let state = state(&recipe, there.as_ref(), own);
     if args.check {
-        return Ok(tell_state(args, &file, state));
+        let pinned = there.as_ref().and_then(|there| there.pinned.get(own)).filter(|_| state.is_ok());
+        let vouchers = pinned.map(|pinned| vouchers(args, pinned, Some(&places::absolute(dir)?))).transpose()?;
+        return Ok(tell_state(args, &file, state, vouchers.as_ref()));
     }
     if let (Ok(()), Some(there), false) = (&state, &there, args.update) {
         ui::say(&format!("{} fits the recipe; --update pins anew", ui::escape(&file.display().to_string())));
@@ -85,7 +109,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let depot = args.depot.depot(Some(&places::absolute(dir)?))?;
     let architecture = own.parse().map_err(|err| Failure::new(Exit::Internal, format!("{own:?}: {err}")))?;
     let archive = archive(args, &recipe)?;
-    let telling = Telling::new(!args.quiet);
+    let telling = Telling::new(!args.shown.quiet);
     let progress = |doing: Doing<'_>| telling.told(doing);
     let pinning = Pinning {
         environment: &recipe.environment,
@@ -109,10 +133,33 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
+/// Who vouches for the parts: checked, where a keyring is named.
+fn vouchers(args: &Args, pinned: &Pinned, local: Option<&Path>) -> Result<Vouchers, Failure> {
+    if args.keyring.is_empty() || pinned.parts().is_empty() {
+        return Vouchers::of(pinned, &args.keyring, None, false, &Stop::default());
+    }
+    let stop = signals::watch()?;
+    let materials =
+        args.materials.as_ref().map(|path| Materials::open(path, &std::env::temp_dir(), &stop)).transpose()?;
+    let depot = match &materials {
+        Some(materials) => materials.depot()?,
+        None => args.depot.depot(local)?,
+    };
+    Vouchers::of(pinned, &args.keyring, Some(&depot), !args.shown.quiet, &stop)
+}
+
+/// Of the lock that somebody signed.
+fn check_signed(args: &Args, path: &Path) -> Result<Exit, Failure> {
+    let bytes = fs::read(path, MAX_BUNDLE)?;
+    let chosen = reference::choose(&bytes, path, args.which.manifest, args.which.policy.as_deref())?;
+    let lock = Lock::parse(&chosen.reference.order.lock).map_err(|err| Failure::new(Exit::Broken, err))?;
+    let vouchers = vouchers(args, &lock.pinned, None)?;
+    // That it fits its recipe is a part of its being signed (docs/spec.md §6.1).
+    Ok(tell_state(args, path, Ok(()), Some(&vouchers)))
+}
+
 /// Where Debian's own keys are, on Debian.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Longest keyring.
-const MAX_KEYRING: u64 = 16 << 20;
 
 fn archive(args: &Args, recipe: &Recipe) -> Result<Archive, Failure> {
     if recipe.environment.kind() != Kind::Debian {
@@ -120,14 +167,8 @@ fn archive(args: &Args, recipe: &Recipe) -> Result<Archive, Failure> {
     }
     let default = [PathBuf::from(KEYRING)];
     let paths = if args.keyring.is_empty() { &default[..] } else { &args.keyring };
-    let keyrings = paths.iter().map(|path| {
-        fs::read(path, MAX_KEYRING).map_err(|err| {
-            Failure::from(err)
-                .hint("--keyring F names the keys that may sign; on Debian they are in debian-archive-keyring")
-        })
-    });
     Ok(Archive {
-        keyrings: keyrings.collect::<Result<_, _>>()?,
+        keyrings: vouchers::keyrings(paths)?,
         now: jiff::Timestamp::now().as_second(),
         expired: args.allow_expired,
     })
@@ -156,17 +197,24 @@ fn state(recipe: &Recipe, there: Option<&LockFile>, own: &str) -> Result<(), Str
     recipe.environment.fits(pinned)
 }
 
-fn tell_state(args: &Args, file: &Path, state: Result<(), String>) -> Exit {
+fn tell_state(args: &Args, file: &Path, state: Result<(), String>, vouchers: Option<&Vouchers>) -> Exit {
     let shown = ui::escape(&file.display().to_string());
     let word = if state.is_ok() { "fits" } else { "stale" };
-    if args.json {
-        ui::document(
-            &json!({ "schema": SCHEMA, "lock": file.to_string_lossy(), "state": word, "why": state.as_ref().err() }),
-        );
+    if args.shown.json {
+        ui::document(&json!({
+            "schema": SCHEMA, "lock": file.to_string_lossy(), "state": word, "why": state.as_ref().err(),
+            "vouchers": vouchers.map(Vouchers::json),
+        }));
     }
     match state {
         Ok(()) => {
-            ui::say(&format!("{shown} fits the recipe"));
+            match args.bundle {
+                None => ui::say(&format!("{shown} fits the recipe")),
+                Some(_) => ui::say(&format!("the lock that is signed in {shown} fits its recipe")),
+            }
+            for (name, value) in vouchers.iter().flat_map(|vouchers| vouchers.rows()) {
+                ui::say(&format!("{name}: {}", ui::escape(&value)));
+            }
             Exit::Yes
         }
         Err(why) => {
@@ -179,7 +227,7 @@ fn tell_state(args: &Args, file: &Path, state: Result<(), String>) -> Exit {
 
 fn report(args: &Args, file: &Path, state: &str, lock: &LockFile, own: &str) {
     let Some(Pinned { image: Some(image), kind, .. }) = lock.pinned.get(own) else { return };
-    if args.json {
+    if args.shown.json {
         let parts: Vec<_> = image
             .parts
             .iter()

@@ -52,6 +52,8 @@ pub mod init;
 #[cfg(unix)]
 pub mod lock;
 #[cfg(unix)]
+mod materials;
+#[cfg(unix)]
 pub mod rebuild;
 #[cfg(unix)]
 mod signals;
@@ -64,6 +66,8 @@ mod stages;
 pub mod store;
 #[cfg(unix)]
 mod trace;
+#[cfg(unix)]
+mod vouchers;
 
 use clap::{CommandFactory as _, Parser as _};
 use exit::{Exit, Failure};
@@ -110,7 +114,7 @@ enum Command {
     /// Rebuild what a manifest says, blind; compare; sign the verdict
     #[cfg(unix)]
     Rebuild(rebuild::Args),
-    /// Collect everything that a rebuild needs in one directory
+    /// Collect everything that a rebuild needs in one directory or file
     #[cfg(unix)]
     Snapshot(snapshot::Args),
     #[cfg(unix)]

@@ -3,7 +3,7 @@
 //! The order of events is the point. Bundle and source are checked; the runs are made from the [`BuildOrder`](crate::statement::BuildOrder) alone; their digests are
 //! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
 
-mod materials;
+mod given;
 mod published;
 mod report;
 mod signed;
@@ -12,11 +12,13 @@ use super::attest::{self, Times};
 use super::copies::{note_copies, note_opaque};
 use super::depot::{self, DepotFlags};
 use super::exit::{Exit, Failure};
-use super::flags::{BuildFlags, SandboxFlag};
+use super::flags::{BuildFlags, ManifestFlags, SandboxFlag, payload};
+use super::materials::Materials;
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::sources::Asked;
-use super::{host, places, signals, snapshot, ui};
+use super::vouchers::Vouchers;
+use super::{host, places, signals, ui};
 use crate::build::{self, Built, OutputCopy, Plan, Special};
 use crate::bundle;
 use crate::digest::PayloadDigest;
@@ -24,11 +26,11 @@ use crate::environment::DEFAULT_ROOTS;
 use crate::fs::{self, Existing, FsError};
 use crate::keys::SigningKey;
 use crate::rebuild::{self, Judgement, Output};
-use crate::recipe;
 use crate::source;
 use crate::statement::{Artifact, ArtifactVerdict, Provenance, SignerCheck, Subject, Supersedes, Verdict, VerdictKind};
 use crate::stop::Stop;
 use clap::Args as ClapArgs;
+use given::Given;
 use published::published;
 use report::report;
 pub(super) use signed::{read_plan, source_is_signed};
@@ -45,8 +47,8 @@ Exit codes:
   0  identical
   1  different
   2  the command line or the policy is wrong
-  3  the policy accepts no manifest of the bundle
-  4  the bundle or what is signed in it is broken
+  3  the policy accepts no manifest of the bundle, or no key of --keyring signed a release file
+  4  the bundle or what is signed in it is broken, or a part is not vouched for as the lock says
   5  the runs disagree with one another
   6  the build failed
   7  could not tell
@@ -59,11 +61,13 @@ Examples:
   countersign rebuild hello.intoto.jsonl --source https://example.org/hello.git --revision v1.0
   countersign rebuild hello.intoto.jsonl --source hello_1.0-1.dsc
   countersign rebuild hello.intoto.jsonl --source hello-1.0 --key reviewer --append --runs 2
-  countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result"
+  countersign rebuild hello.intoto.jsonl --source hello-1.0 --against downloads/ --out result
+  countersign rebuild --materials all.tar --keyring debian-archive-keyring.gpg --out result"
 )]
 pub struct Args {
-    /// The bundle with the manifest to answer
-    bundle: PathBuf,
+    /// The bundle with the manifest to answer [default: the one among the materials]
+    #[arg(required_unless_present = "materials")]
+    bundle: Option<PathBuf>,
     /// The source: a directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip: also .crate, sdist and npm's .tgz), a Debian .dsc, or with
     /// --revision a git repository, bundle or URL (https, http, git, file)
     #[arg(long, value_name = "S", required_unless_present = "materials")]
@@ -91,12 +95,11 @@ pub struct Args {
     /// Keep outputs, logs and statements there; a directory that is not there yet
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Check the manifest's signer against this policy
-    #[arg(long, value_name = "P")]
-    policy: Option<PathBuf>,
-    /// Which manifest of the bundle, where it holds several
-    #[arg(long, value_name = "DIGEST", value_parser = payload)]
-    manifest: Option<PayloadDigest>,
+    #[command(flatten)]
+    which: ManifestFlags,
+    /// Check who vouches for the parts of the environment: whose keys may sign release files of Debian
+    #[arg(long, value_name = "F")]
+    keyring: Vec<PathBuf>,
     /// Let the build read this path of yours, which the recipe asks for
     #[arg(long, value_name = "PATH")]
     allow_root: Vec<PathBuf>,
@@ -112,9 +115,9 @@ pub struct Args {
     /// Why the earlier verdict is replaced
     #[arg(long, value_name = "TEXT", requires = "supersedes")]
     reason: Option<String>,
-    /// A directory that `countersign snapshot` wrote: the environment is made of what is there and of nothing else, and the source is the
-    /// one that is there, unless another is named
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["store", "mirror"])]
+    /// A directory or file that `countersign snapshot` wrote: the environment is made of what is there and of nothing else; bundle and source
+    /// are those that are there, unless others are named
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["store", "mirror"])]
     materials: Option<PathBuf>,
     #[command(flatten)]
     depot: DepotFlags,
@@ -122,22 +125,11 @@ pub struct Args {
     flags: BuildFlags,
 }
 
-fn payload(text: &str) -> Result<PayloadDigest, String> {
-    recipe::parse_previous(text).map_err(|err| err.to_string())
-}
-
-impl Args {
-    /// What was named, or what is among the materials.
-    fn source(&self) -> PathBuf {
-        let among = || self.materials.as_ref().map(|dir| dir.join(snapshot::SOURCE));
-        self.source.clone().or_else(among).unwrap_or_default()
-    }
-}
-
 /// Finished runs and what they came to.
 struct Outcome<'a> {
     args: &'a Args,
     chosen: &'a Chosen,
+    vouchers: &'a Vouchers,
     plan: &'a Plan,
     built: &'a [(Built, Times)],
     judgement: &'a Judgement,
@@ -160,24 +152,34 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(out) = &args.out {
         attest::absent(out)?;
     }
-    let bytes = fs::read(&args.bundle, bundle::MAX_BUNDLE)?;
-    let chosen = reference::choose(&bytes, &args.bundle, args.manifest, args.policy.as_deref())?;
-    let mut plan = plan(args, &chosen)?;
+    // From here on there is something to remove, where materials are unpacked.
+    let materials = args.materials.as_ref().map(|path| {
+        let scratch = args.flags.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let stop = signals::watch()?;
+        Ok::<_, Failure>((Materials::open(path, &scratch, &stop)?, stop))
+    });
+    let (materials, stop) = materials.transpose()?.unzip();
+    let (given, bytes) = Given::of(args, materials.as_ref())?;
+    let chosen = reference::choose(&bytes, &given.bundle, args.which.manifest, args.which.policy.as_deref())?;
+    let mut plan = plan(&given, &chosen)?;
     let key = args.key.as_deref().map(|path| passphrase::load_key(path, &args.passphrase)).transpose()?;
     if key.as_ref().is_some_and(|key| key.public().fingerprint() == chosen.claimed) {
         ui::say("note: this is the key that signed the manifest; policies do not count it as a rebuild");
     }
-    let scratch = places::scratch(args.flags.scratch.as_deref(), &args.source(), &plan.roots())?;
-    let stop = signals::watch()?;
-    let unpacked = materials::unpacked(args, &scratch)?;
-    let depot = || materials::depot(args, unpacked.as_ref());
-    depot::furnish(&mut plan, depot, !args.flags.quiet, &stop)?;
+    let scratch = places::scratch(args.flags.scratch.as_deref(), &given.source, &plan.roots())?;
+    let stop = stop.map_or_else(signals::watch, Ok)?;
+    let depot = || materials.as_ref().map_or_else(|| args.depot.depot(None), Materials::depot);
+    let depot = plan.pinned().image.is_some().then(depot).transpose()?;
+    let vouchers = Vouchers::of(plan.pinned(), &args.keyring, depot.as_ref(), !args.flags.quiet, &stop)?;
+    if let Some(depot) = &depot {
+        depot::furnish(&mut plan, depot, !args.flags.quiet, &stop)?;
+    }
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place, &stop);
     stop.check()?;
     let failure = match failure {
         Some(Stopped { failure, begun }) if built.is_empty() || failure.exit != Exit::BuildFailed => {
-            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
+            return failed(&given, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
         }
         failure => failure,
     };
@@ -186,14 +188,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             .hint("run it again when nothing installs or removes packages"));
     }
     // Provenance is signed for what every run made; where one failed, there is no such thing.
-    let own = write_down(args, &plan, &built, &place, key.as_ref().filter(|_| failure.is_none()))?;
+    let own = write_down(args, &plan, &vouchers, &built, &place, key.as_ref().filter(|_| failure.is_none()))?;
     // From here on, and not before, the expected outputs are looked at.
     let trees: Vec<_> = built.iter().map(|(built, _)| &built.outputs).collect();
     let judgement = rebuild::judge(&chosen.expected, &trees);
     if let Some(Stopped { failure, begun }) = failure {
         // A run that differed is not made undone by another one that failed.
         if judgement.worst() == ArtifactVerdict::Identical {
-            return failed(args, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
+            return failed(&given, &chosen, &plan, &mut place, key.as_ref(), failure, begun);
         }
         ui::say(&format!("note: another run failed: {}", ui::escape(&failure.fact)));
     }
@@ -201,12 +203,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     note_copies(&copies);
     note_opaque(&built[0].0.opaque);
     let published = published(args, &chosen, &built[0].0, &place.dir)?;
-    let outcome = Outcome { args, chosen: &chosen, plan: &plan, built: &built, judgement: &judgement, copies: &copies };
+    let (chosen, plan) = (&chosen, &plan);
+    let outcome =
+        Outcome { args, chosen, vouchers: &vouchers, plan, built: &built, judgement: &judgement, copies: &copies };
     // The last look: what comes later finds the statements whole.
     stop.check()?;
     let verdicts = verdicts(&outcome, &own, key.as_ref())?;
     let lines: Vec<Vec<u8>> = own.lines.iter().chain(verdicts.iter().map(|(_, line)| line)).cloned().collect();
-    keep(args, &place, &lines)?;
+    keep(&given, &place, &lines)?;
     let signed: Vec<&str> = verdicts.iter().map(|(kind, _)| kind.word()).collect();
     let exit = match judgement.worst() {
         ArtifactVerdict::Identical if published.is_signed() => Exit::Yes,
@@ -215,7 +219,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     place.keep(exit);
     if !signed.is_empty() {
-        let bundle = args.append.then(|| format!(", added to {}", ui::escape(&args.bundle.display().to_string())));
+        let bundle = args.append.then(|| format!(", added to {}", ui::escape(&given.bundle.display().to_string())));
         ui::say(&format!("signed: {}{}", signed.join(", "), bundle.unwrap_or_default()));
     }
     report(&outcome, &published, place.kept.then_some(place.dir.as_path()), exit);
@@ -223,11 +227,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Checks everything that can be checked before anything runs.
-fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
+fn plan(given: &Given<'_>, chosen: &Chosen) -> Result<Plan, Failure> {
+    let args = given.args;
     let order = &chosen.reference.order;
-    let (path, revision, scratch) = (args.source(), args.revision.as_deref(), args.flags.scratch.as_deref());
-    let plan = read_plan(order, |strip| Asked { path: &path, revision, strip, scratch }.open())?;
-    source_is_signed(&path, &plan, order, chosen.source_listing.as_deref())?;
+    let (path, revision, scratch) = (&given.source, args.revision.as_deref(), args.flags.scratch.as_deref());
+    let plan = read_plan(order, |strip| Asked { path, revision, strip, scratch }.open())?;
+    source_is_signed(path, &plan, order, chosen.source_listing.as_deref())?;
     if plan.order().digest() != order.digest() {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
@@ -240,14 +245,15 @@ fn plan(args: &Args, chosen: &Chosen) -> Result<Plan, Failure> {
         }
     }
     let places = [
-        ("bundle", Some(&args.bundle)),
+        ("bundle", Some(&given.bundle)),
+        ("materials", args.materials.as_ref()),
         ("key", args.key.as_ref()),
         ("output directory", args.out.as_ref()),
         ("directory", args.against.as_ref()),
     ];
     for (name, path) in places {
         if let Some(path) = path {
-            places::not_in_source(name, path, &args.source())?;
+            places::not_in_source(name, path, &given.source)?;
             places::not_in_roots(name, path, &plan.roots())?;
             places::not_around_roots(name, path, &plan.roots())?;
         }
@@ -366,6 +372,7 @@ struct Own {
 fn write_down(
     args: &Args,
     plan: &Plan,
+    vouchers: &Vouchers,
     built: &[(Built, Times)],
     place: &Place,
     key: Option<&SigningKey>,
@@ -373,7 +380,7 @@ fn write_down(
     let (first, times) = &built[0];
     let agree = built.iter().all(|(run, _)| run.outputs.digest() == first.outputs.digest());
     let (Some(key), true) = (key, agree) else { return Ok(Own { payload: None, lines: Vec::new() }) };
-    let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key));
+    let provenance: Provenance = attest::provenance(plan, first, builder_id(args, key), vouchers);
     let encoded = provenance.encode();
     let payload = crate::statement::payload_digest(&encoded);
     let record = attest::run_record(payload, first, times);
@@ -396,7 +403,7 @@ fn builder_id(args: &Args, key: &SigningKey) -> String {
 
 /// Signs the statements that explain.
 fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Vec<(VerdictKind, Vec<u8>)>, Failure> {
-    let Outcome { args, chosen, plan, built, judgement, copies } = outcome;
+    let Outcome { args, chosen, vouchers, plan, built, judgement, copies } = outcome;
     let Some(key) = key else { return Ok(Vec::new()) };
     let environment = built[0].0.environment;
     let same = chosen.reference.environment == Some(environment);
@@ -410,7 +417,7 @@ fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Ve
             rebuild: own.payload,
             rebuild_environment: Some(environment),
             runs: outcome.runs(),
-            reason: reason(kind, &outputs, judgement, same) + &copied(copies, &outputs),
+            reason: reason(kind, &outputs, judgement, same) + &copied(copies, &outputs) + &vouchers.reason(),
             artifacts,
             ..verdict
         };
@@ -458,7 +465,7 @@ fn copied(copies: &[OutputCopy], outputs: &[&Output]) -> String {
 
 /// A build that came to nothing: said, signed as inconclusive, never a veto.
 fn failed(
-    args: &Args,
+    given: &Given<'_>,
     chosen: &Chosen,
     plan: &Plan,
     place: &mut Place,
@@ -469,8 +476,8 @@ fn failed(
     if let (Some(key), Exit::BuildFailed) = (key, failure.exit) {
         let (subjects, artifacts): (Vec<Subject>, Vec<Artifact>) = rebuild::all_subjects(&chosen.expected);
         let reason = format!("the build failed: {}", failure.fact);
-        let verdict = Verdict { subjects, artifacts, reason, runs: begun, ..verdict(args, chosen, plan, key)? };
-        keep(args, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
+        let verdict = Verdict { subjects, artifacts, reason, runs: begun, ..verdict(given.args, chosen, plan, key)? };
+        keep(given, place, &[key.sign_envelope(verdict.encode()).to_line()])?;
         ui::say("signed: inconclusive");
     }
     if failure.exit == Exit::BuildFailed {
@@ -480,14 +487,14 @@ fn failed(
 }
 
 /// Puts the signed statements where they were asked for. What others added to the bundle while the build ran stays.
-fn keep(args: &Args, place: &Place, lines: &[Vec<u8>]) -> Result<(), Failure> {
+fn keep(given: &Given<'_>, place: &Place, lines: &[Vec<u8>]) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());
     }
     let too_much = |err| Failure::new(Exit::CouldNotTell, err);
     place.write(STATEMENTS, &bundle::append(b"", lines).map_err(too_much)?)?;
-    if args.append {
-        fs::update(&args.bundle, bundle::MAX_BUNDLE, |now| bundle::append(&now, lines).map_err(too_much))?;
+    if given.args.append {
+        fs::update(&given.bundle, bundle::MAX_BUNDLE, |now| bundle::append(&now, lines).map_err(too_much))?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub struct Package {
     pub size: u64,
     /// The digest of the file.
     pub sha256: Sha256,
-    /// Which `Packages` file names it: the number that [`Index::add`] returned.
+    /// Which `Packages` file names it: the number that was given to [`Index::add`].
     pub origin: usize,
     pub(super) essential: bool,
     pub(super) rank: Rank,
@@ -84,7 +84,6 @@ pub struct Index {
     /// The highest version first; of those with the same, that which was added first.
     pub(super) by_name: HashMap<String, Vec<usize>>,
     pub(super) provided: HashMap<String, Vec<Provided>>,
-    files: usize,
 }
 
 /// A `Packages` file that is none.
@@ -133,14 +132,12 @@ impl Index {
             packages: Vec::new(),
             by_name: HashMap::new(),
             provided: HashMap::new(),
-            files: 0,
         }
     }
 
-    /// Adds a `Packages` file and returns its number, counted from 0. The reader is the caller's to limit and to check against the digest in
+    /// Adds a `Packages` file, to which the caller gives a number. The reader is the caller's to limit and to check against the digest in
     /// the [`Release`](super::release::Release): nothing of the index may be used before that.
-    pub fn add(&mut self, input: impl BufRead) -> Result<usize, IndexError> {
-        let origin = self.files;
+    pub fn add(&mut self, origin: usize, input: impl BufRead) -> Result<(), IndexError> {
         let mut stanzas = Stanzas::new(input);
         while let Some(stanza) = stanzas.next()? {
             if self.packages.len() == MAX_PACKAGES {
@@ -158,8 +155,7 @@ impl Index {
             same.insert(at, by);
             self.packages.push(package);
         }
-        self.files += 1;
-        Ok(origin)
+        Ok(())
     }
 
     fn package(&self, stanza: &Stanza<'_>, origin: usize) -> Result<Package, IndexError> {
@@ -191,6 +187,11 @@ impl Index {
             multi_arch_allowed: stanza.get("Multi-Arch") == Some("allowed"),
             relations: [Field::PreDepends, Field::Depends, Field::Conflicts, Field::Breaks].map(text),
         })
+    }
+
+    /// The packages of a name, the highest version first.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Package> {
+        self.by_name.get(name).into_iter().flatten().map(|at| &self.packages[*at])
     }
 
     /// How many packages, all versions counted.
@@ -250,16 +251,15 @@ mod tests {
     #[test]
     fn packages_of_files() {
         let mut index = Index::new("amd64");
-        assert_eq!(index.add(GOOD.as_bytes()).unwrap(), 0);
+        index.add(0, GOOD.as_bytes()).unwrap();
         let newer = GOOD.replace("Version: 1", "Version: 1.1").replace("amd64", "all");
-        assert_eq!(index.add(format!("{newer}\n{GOOD}").as_bytes()).unwrap(), 1);
-        let order: Vec<(&str, usize)> = index.by_name["a"]
-            .iter()
-            .map(|at| (index.packages[*at].version.as_str(), index.packages[*at].origin))
-            .collect();
+        index.add(1, format!("{newer}\n{GOOD}").as_bytes()).unwrap();
+        let order: Vec<(&str, usize)> =
+            index.named("a").map(|package| (package.version.as_str(), package.origin)).collect();
         assert_eq!(order, [("1.1", 1), ("1", 0), ("1", 1)], "the highest first, then the first");
         let first = &index.packages[0];
         assert_eq!((first.size, first.filename.as_str(), first.architecture.as_str()), (10, "pool/a.deb", "amd64"));
+        assert_eq!(index.named("b").count(), 0);
         assert_eq!((index.len(), index.provided["b"].len(), index.provided.contains_key("d")), (3, 3, false));
     }
 
@@ -287,7 +287,7 @@ mod tests {
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD);
-            let outcome = Index::new("amd64").add(text.as_bytes()).unwrap_err().to_string();
+            let outcome = Index::new("amd64").add(0, text.as_bytes()).unwrap_err().to_string();
             assert!(outcome.contains(why), "{to}: {outcome}");
         }
     }

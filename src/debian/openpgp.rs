@@ -104,9 +104,18 @@ pub enum KeyringError {
 }
 
 /// Public keys that the caller trusts to sign.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Keyring {
     keys: Vec<Certificate>,
+}
+
+/// At which time neither key nor signature may have come to its end. A revocation counts at every time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alive {
+    /// Now.
+    Now,
+    /// When the signature was made, as it says itself: of something old, that is used again.
+    Then,
 }
 
 /// A primary key and what belongs to it.
@@ -183,12 +192,20 @@ impl Keyring {
         if keys.is_empty() { Err(KeyringError::Empty) } else { Ok(Keyring { keys }) }
     }
 
-    /// Who signed `text`, whose lines end with a line feed, at the time `at`, in seconds since 1970: the good signatures, and why others are not.
+    /// The keys of another keyring too.
+    pub fn and(mut self, other: Keyring) -> Keyring {
+        self.keys.extend(other.keys);
+        self
+    }
+
+    /// Who signed `text`, whose lines end with a line feed, as known at the time `at`, in seconds since 1970: the good signatures, and why
+    /// others are not.
     pub(super) fn check(
         &self,
         text: &str,
         signatures: &[u8],
         at: i64,
+        alive: Alive,
     ) -> Result<(Vec<Signer>, Vec<Refused>), KeyringError> {
         let (mut good, mut refused) = (Vec::new(), Vec::new());
         for (number, packet) in PacketParser::new(signatures).enumerate() {
@@ -199,7 +216,7 @@ impl Keyring {
             if number == MAX_SIGNATURES {
                 return Err(KeyringError::TooLarge);
             }
-            match self.one(text, &signature, at) {
+            match self.one(text, &signature, at, alive) {
                 Ok(signer) => good.push(signer),
                 Err(why) => refused.push(why),
             }
@@ -207,31 +224,34 @@ impl Keyring {
         Ok((good, refused))
     }
 
-    fn one(&self, text: &str, signature: &Signature, at: i64) -> Result<Signer, Refused> {
+    fn one(&self, text: &str, signature: &Signature, at: i64, alive: Alive) -> Result<Signer, Refused> {
         let mut why = Refused::UnknownKey(issuer(signature));
+        let mut good = None;
         for certificate in &self.keys {
             let primary = fingerprint(&certificate.primary);
             let keys = std::iter::once(Candidate::Primary)
                 .chain(certificate.subkeys.iter().map(|(key, bindings)| Candidate::Subkey(key, bindings)));
             for candidate in keys {
                 let outcome = match candidate {
-                    Candidate::Primary => attempt(&certificate.primary, text, signature, at),
-                    Candidate::Subkey(key, _) => attempt(key, text, signature, at),
+                    Candidate::Primary => attempt(&certificate.primary, text, signature, at, alive),
+                    Candidate::Subkey(key, _) => attempt(key, text, signature, at, alive),
                 };
                 let Some(outcome) = outcome else { continue };
                 let outcome = outcome.and_then(|(key, created)| {
-                    certificate.holds(candidate, at)?;
+                    certificate.holds(candidate, at, if alive == Alive::Then { created } else { at })?;
                     Ok(Signer { key, primary: primary.clone(), created })
                 });
                 match outcome {
-                    Ok(signer) => return Ok(signer),
+                    Ok(signer) => good = good.or(Some(signer)),
+                    // In whichever of several keyrings.
+                    Err(revoked @ Refused::KeyRevoked(_)) => return Err(revoked),
                     // Another key of the keyring may be the one, as when it is there in an older and a newer state. What a key says of itself
                     // counts for more than that it is the wrong one.
                     Err(other) => why = other,
                 }
             }
         }
-        Err(why)
+        good.ok_or(why)
     }
 }
 
@@ -243,14 +263,14 @@ enum Candidate<'a> {
 }
 
 impl Certificate {
-    /// Whether a key of it may sign at this time.
-    fn holds(&self, candidate: Candidate<'_>, at: i64) -> Result<(), Refused> {
+    /// Whether a key of it, by what is known of it at the time `at`, may sign at the time `alive`.
+    fn holds(&self, candidate: Candidate<'_>, at: i64, alive: i64) -> Result<(), Refused> {
         let name = fingerprint(&self.primary);
         if self.direct.iter().any(|signature| signature.typ() == Some(SignatureType::KeyRevocation)) {
             return Err(Refused::KeyRevoked(name));
         }
         let own = newest(self.own(at)).ok_or_else(|| Refused::KeyUnbound(name.clone()))?;
-        within(&self.primary, own, at)?;
+        within(&self.primary, own, alive)?;
         let Candidate::Subkey(key, bindings) = candidate else {
             return usable(&self.primary, own);
         };
@@ -264,7 +284,7 @@ impl Certificate {
                 && signature.verify_subkey_binding(&self.primary, key).is_ok()
         });
         let binding = newest(good).ok_or_else(|| Refused::KeyUnbound(name.clone()))?;
-        within(key, binding, at)?;
+        within(key, binding, alive)?;
         usable(key, binding)?;
         // Else somebody's signing key could be claimed as a subkey.
         let back = binding.embedded_signature().filter(|back| {
@@ -300,6 +320,7 @@ fn attempt<K: VerifyingKey>(
     text: &str,
     signature: &Signature,
     at: i64,
+    alive: Alive,
 ) -> Option<Result<(Fingerprint, i64), Refused>> {
     let fingerprints = signature.issuer_fingerprint();
     let named = match fingerprints.is_empty() {
@@ -317,7 +338,7 @@ fn attempt<K: VerifyingKey>(
         let Some(created) = time(signature).filter(|created| *created <= at && *created >= born(key)) else {
             return Err(Refused::Time(name));
         };
-        if expired(signature, at) {
+        if alive == Alive::Now && expired(signature, at) {
             return Err(Refused::Expired(name));
         }
         // The crate makes the line ends of text those that are signed.

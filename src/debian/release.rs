@@ -4,7 +4,7 @@
 use super::clearsign::{self, NotSigned};
 use super::control::{self, ControlError, Stanza};
 use super::index::{is_filename, number};
-use super::openpgp::{Keyring, KeyringError, Refused, Signer};
+use super::openpgp::{Alive, Keyring, KeyringError, Refused, Signer};
 use super::relation::{is_architecture, is_name};
 use crate::digest::Sha256;
 use std::collections::BTreeMap;
@@ -77,11 +77,22 @@ impl Release {
     /// Reads the file if one of its signatures is by a key of `keyring` that may sign at the time `at`, in seconds since 1970. Whether it is
     /// too old by [`date`](Self::date) and [`valid_until`](Self::valid_until) is the caller's to judge.
     pub fn open(bytes: &[u8], keyring: &Keyring, at: i64) -> Result<Release, ReleaseError> {
+        Release::signed(bytes, keyring, at, Alive::Now)
+    }
+
+    /// The same for a file that was believed once: keys and signatures that have come to their end since then count, by the time at which the
+    /// signature says that it was made.
+    pub fn reopen(bytes: &[u8], keyring: &Keyring, now: i64) -> Result<Release, ReleaseError> {
+        Release::signed(bytes, keyring, now, Alive::Then)
+    }
+
+    fn signed(bytes: &[u8], keyring: &Keyring, at: i64, alive: Alive) -> Result<Release, ReleaseError> {
         if bytes.len() > MAX {
             return Err(ReleaseError::TooLong);
         }
         let clear = clearsign::split(bytes)?;
-        let (signers, refused) = keyring.check(&clear.text, &clear.signatures, at).map_err(ReleaseError::Signatures)?;
+        let (signers, refused) =
+            keyring.check(&clear.text, &clear.signatures, at, alive).map_err(ReleaseError::Signatures)?;
         if signers.is_empty() {
             return Err(ReleaseError::Refused(refused));
         }

@@ -19,8 +19,16 @@ pub const MOST: u64 = 64 << 30;
 #[derive(Debug)]
 pub struct Depot {
     store: Store,
-    materials: Option<PathBuf>,
+    beyond: Beyond,
     mirrors: Mirrors,
+}
+
+/// What may be asked for what the store has not.
+#[derive(Debug)]
+enum Beyond {
+    Mirrors,
+    Materials(PathBuf),
+    Nothing,
 }
 
 /// A part that cannot be had.
@@ -51,12 +59,17 @@ pub enum DepotError {
 impl Depot {
     /// The store first, then the mirrors.
     pub fn new(store: Store, mirrors: Mirrors) -> Depot {
-        Depot { store, materials: None, mirrors }
+        Depot { store, beyond: Beyond::Mirrors, mirrors }
     }
 
     /// The files below `materials` and nothing else. The store is one that has nothing and is kept by nobody.
     pub fn of_materials(empty: Store, materials: PathBuf) -> Depot {
-        Depot { store: empty, materials: Some(materials), mirrors: Mirrors::default() }
+        Depot { store: empty, beyond: Beyond::Materials(materials), mirrors: Mirrors::default() }
+    }
+
+    /// What is in this store and nothing else: the parts of materials, unpacked.
+    pub fn of_unpacked(store: Store) -> Depot {
+        Depot { store, beyond: Beyond::Nothing, mirrors: Mirrors::default() }
     }
 
     /// Where it keeps what it gets.
@@ -112,14 +125,20 @@ impl Depot {
         if self.store.blob(&part.sha256, part.size)?.is_some() {
             return Ok(());
         }
-        if let Some(dir) = &self.materials {
-            let blob = store::blob_in(dir, &part.sha256, part.size)?;
-            let mut blob = blob.ok_or_else(|| DepotError::NoMaterial(named(part)))?;
-            let what = format!("{} among the materials", named(part));
-            return Ok(self.store.keep_blob(&what, &part.sha256, part.size, &mut blob)?);
-        }
-        let mut fetched = self.mirrors.open(&part.place).map_err(|why| DepotError::Fetch { what: named(part), why })?;
-        Ok(self.store.keep_blob(&fetched.what, &part.sha256, part.size, &mut fetched.bytes)?)
+        let absent = || DepotError::NoMaterial(named(part));
+        let (what, mut bytes): (_, Box<dyn std::io::Read>) = match &self.beyond {
+            Beyond::Nothing => return Err(absent()),
+            Beyond::Materials(dir) => {
+                let blob = store::blob_in(dir, &part.sha256, part.size)?;
+                (format!("{} among the materials", named(part)), Box::new(blob.ok_or_else(absent)?))
+            }
+            Beyond::Mirrors => {
+                let fetched = self.mirrors.open(&part.place);
+                let fetched = fetched.map_err(|why| DepotError::Fetch { what: named(part), why })?;
+                (fetched.what, fetched.bytes)
+            }
+        };
+        Ok(self.store.keep_blob(&what, &part.sha256, part.size, &mut bytes)?)
     }
 
     /// Gets what is at a place, whatever it is: it is pinned from now on.
@@ -140,5 +159,5 @@ pub(super) fn named(part: &Part) -> String {
 
 /// Whether a directory holds materials.
 pub fn are_materials(dir: &Path) -> bool {
-    dir.join("blobs").is_dir()
+    dir.join(super::materials::BLOBS).is_dir()
 }

@@ -7,6 +7,8 @@ mod oci;
 
 #[cfg(feature = "debian")]
 pub use debian::DebianError;
+#[cfg(feature = "debian")]
+pub(super) use debian::{architecture, indices, keyring};
 pub(super) use oci::platform;
 
 use super::depot::{Depot, DepotError, MOST};

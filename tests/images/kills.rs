@@ -58,6 +58,25 @@ fn killed_at_any_moment() {
     }
 }
 
+#[test]
+fn nothing_is_removed_under_a_build() {
+    let project = Project::new("echo begun; sleep 1; cat /etc/image > out.txt", &["out.txt"]);
+    std::fs::create_dir(project.path("images")).unwrap();
+    project.put("images/root.tar", tar(&entries()));
+    project.environment("kind = \"rootfs\"\nimage = \"images:root.tar\"\n");
+    project.with("store", &["lock", "--source", "src"]).ends(0);
+    let mut run = build(&project, "out");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(project.path("out.log")).is_ok_and(|log| log.contains("begun")) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no build");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It waits until nobody uses the store.
+    project.without("store", &["cache", "gc", "--older-than", "0"]).ends(0).mentions("removed 2");
+    assert!(run.wait().unwrap().success());
+    assert_eq!(project.text("out/out.txt"), "one\n");
+}
+
 /// A mirror that takes its time: the file in pieces, after each a rest. With `short`, it hangs up after half of it.
 #[cfg(feature = "fetch")]
 fn slow_mirror(content: Vec<u8>, rest: Duration, short: bool) -> String {
@@ -128,5 +147,5 @@ fn killed_while_fetching() {
     let args = ["lock", "--source", "src", "--update", "--store", "store", "--mirror", &short];
     project.run(&args).ends(7).mentions("root.tar");
     assert_eq!(project.text("src/countersign.lock"), lock);
-    assert_eq!(files(&project.path("store/blobs")), [std::path::PathBuf::new(); 0]);
+    assert!(files(&project.path("store/blobs")).is_empty());
 }

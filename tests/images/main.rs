@@ -6,7 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "debian")]
+#[path = "../../src/debian/testing/mod.rs"]
+mod debs;
 mod image;
 mod kills;
 mod kinds;
 mod materials;
+#[cfg(feature = "debian")]
+mod vouchers;

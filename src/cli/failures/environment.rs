@@ -1,7 +1,7 @@
 //! Those of environments and the store.
 
 use crate::cli::exit::{Exit, Failure};
-use crate::environment::{DepotError, ImageError, PinError};
+use crate::environment::{DepotError, ImageError, MaterialsError, PinError};
 use crate::mirrors::MirrorError;
 use crate::store::StoreError;
 
@@ -42,6 +42,17 @@ impl From<ImageError> for Failure {
             ImageError::Damaged(_) => failure.hint("`countersign cache verify` removes what is not as it should be"),
             ImageError::Tree { .. } => failure.hint("the lock was made by another version of this program, or by hand"),
             _ => failure,
+        }
+    }
+}
+
+impl From<MaterialsError> for Failure {
+    fn from(err: MaterialsError) -> Failure {
+        match err {
+            MaterialsError::Depot(err) => err.into(),
+            MaterialsError::Store(StoreError::Fs(err)) | MaterialsError::Fs(err) => err.into(),
+            MaterialsError::Interrupted(err) => err.into(),
+            err => Failure::new(Exit::CouldNotTell, err),
         }
     }
 }

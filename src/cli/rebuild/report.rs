@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// Says what came of it.
 pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Path>, exit: Exit) {
-    let Outcome { args, chosen, plan, built, judgement, copies } = outcome;
+    let Outcome { args, chosen, vouchers, plan, built, judgement, copies } = outcome;
     let built = &built[0].0;
     let release = &plan.order().release;
     let signed = match chosen.reference.environment {
@@ -46,6 +46,7 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
             "source": { "sha256": plan.tree().digest() },
             "buildOrder": { "sha256": plan.order().digest() },
             "environment": { "signed": chosen.reference.environment, "here": built.environment },
+            "vouchers": vouchers.json(),
             "observation": built.observation,
             "outputs": judgement.outputs.iter().map(output_json).collect::<Vec<_>>(),
             "copies": copies_json(copies),
@@ -65,6 +66,9 @@ pub(super) fn report(outcome: &Outcome, published: &Published, kept: Option<&Pat
             plan.order().digest(),
             built.environment,
         );
+        for (name, value) in vouchers.rows() {
+            text += &format!("{name:<12} {}\n", ui::escape(&value));
+        }
         for output in &judgement.outputs {
             let mut line = format!("{}: {}", ui::escape(&output.path.escaped()), output.verdict.word());
             if !output.what.is_empty() {

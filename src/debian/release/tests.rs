@@ -1,132 +1,16 @@
 use super::*;
+use crate::debian::testing::keys::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pgp::crypto::ed25519::{Mode, SecretKey as Ed25519};
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::crypto::public_key::PublicKeyAlgorithm;
-use pgp::packet::{
-    KeyFlags, PacketTrait, PubKeyInner, PublicKey, PublicSubkey, RevocationCode, SecretKey, Signature, SignatureConfig,
-    SignatureType, Subpacket, SubpacketData, UserId,
-};
-use pgp::types::{
-    Duration, KeyDetails as _, KeyVersion, PacketHeaderVersion, Password, PlainSecretParams, PublicParams,
-    SecretParams, Tag, Timestamp,
-};
+use pgp::packet::{RevocationCode, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData};
+use pgp::types::{Duration, KeyDetails as _, Password, Timestamp};
 
 const TEXT: &str = "Origin: Test\nSuite: stable\nCodename: bookworm\nVersion: 12.1\nArchitectures: all amd64\nComponents: main updates/x\n\
                     Date: Sat, 12 Sep 2026 07:55:41 UTC\nValid-Until: Sat, 19 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\nSHA256:\n \
                     0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef   123 main/binary-amd64/Packages.xz";
-/// When keys are made, and in seconds after that: when texts are signed, and when somebody looks.
-const BORN: u32 = 1_500_000_000;
-const SIGNED: u32 = 1000;
+/// In seconds after the keys were made: when somebody looks.
 const NOW: u32 = 2000;
-
-/// A key that can sign, and how it says so.
-struct Key {
-    secret: SecretKey,
-    public: PublicKey,
-    inner: PubKeyInner,
-}
-
-impl Key {
-    fn new(seed: u8) -> Key {
-        let secret = Ed25519::try_from_bytes([seed; 32], Mode::Ed25519).unwrap();
-        let params = PublicParams::Ed25519((&secret).into());
-        let born = Timestamp::from_secs(BORN);
-        let inner = PubKeyInner::new(KeyVersion::V4, PublicKeyAlgorithm::Ed25519, born, None, params).unwrap();
-        let public = PublicKey::from_inner(inner.clone()).unwrap();
-        let plain = SecretParams::Plain(PlainSecretParams::Ed25519(secret));
-        Key { secret: SecretKey::new(public.clone(), plain).unwrap(), public, inner }
-    }
-
-    fn subkey(&self) -> PublicSubkey {
-        PublicSubkey::from_inner(self.inner.clone()).unwrap()
-    }
-
-    fn name(&self) -> String {
-        self.public.fingerprint().to_string().to_uppercase()
-    }
-
-    /// A signature to be made by it, so many seconds after it was born.
-    fn config(&self, kind: SignatureType, after: u32, more: Vec<SubpacketData>) -> SignatureConfig {
-        let mut config = SignatureConfig::v4(kind, PublicKeyAlgorithm::Ed25519, HashAlgorithm::Sha256);
-        let first = [
-            SubpacketData::SignatureCreationTime(Timestamp::from_secs(BORN + after)),
-            SubpacketData::IssuerFingerprint(self.public.fingerprint()),
-        ];
-        config.hashed_subpackets =
-            first.into_iter().chain(more).map(|data| Subpacket::regular(data).unwrap()).collect();
-        config
-    }
-
-    /// Says that its primary key is its own.
-    fn own(&self, config: SignatureConfig) -> Vec<u8> {
-        let signed = config.sign_certification(&self.secret, &self.public, &Password::empty(), Tag::UserId, &user());
-        packet(&signed.unwrap())
-    }
-
-    fn of_itself(&self, config: SignatureConfig) -> Vec<u8> {
-        packet(&config.sign_key(&self.secret, &Password::empty(), &self.public).unwrap())
-    }
-
-    fn binds(&self, sub: &Key, config: SignatureConfig) -> Vec<u8> {
-        packet(&config.sign_subkey_binding(&self.secret, &self.public, &Password::empty(), &sub.subkey()).unwrap())
-    }
-
-    /// What a subkey says of its primary key.
-    fn back(&self, primary: &Key) -> SubpacketData {
-        let config = self.config(SignatureType::KeyBinding, 1, vec![]);
-        let signed = config.sign_primary_key_binding(&self.secret, &self.subkey(), &Password::empty(), &primary.public);
-        SubpacketData::EmbeddedSignature(Box::new(signed.unwrap()))
-    }
-
-    fn signs(&self, text: &str, config: SignatureConfig) -> Vec<u8> {
-        let text = text.replace('\n', "\r\n");
-        packet(&config.sign(&self.secret, &Password::empty(), text.as_bytes()).unwrap())
-    }
-
-    fn text(&self) -> SignatureConfig {
-        self.config(SignatureType::Text, SIGNED, vec![])
-    }
-
-    /// The usual keyring of a key alone.
-    fn ring(&self) -> Vec<u8> {
-        [packet(&self.public), packet(&user()), self.own(self.config(POSITIVE, 1, vec![flags(true)]))].concat()
-    }
-}
-
-const POSITIVE: SignatureType = SignatureType::CertPositive;
-
-fn user() -> UserId {
-    UserId::from_str(PacketHeaderVersion::New, "archive").unwrap()
-}
-
-fn packet(packet: &impl PacketTrait) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    packet.to_writer_with_header(&mut bytes).unwrap();
-    bytes
-}
-
-fn flags(sign: bool) -> SubpacketData {
-    let mut flags = KeyFlags::default();
-    flags.set_sign(sign);
-    flags.set_certify(true);
-    SubpacketData::KeyFlags(flags)
-}
-
-fn life(seconds: u32) -> SubpacketData {
-    SubpacketData::KeyExpirationTime(Duration::from_secs(seconds))
-}
-
-fn file(text: &str, signatures: &[u8]) -> Vec<u8> {
-    let text: String =
-        text.split('\n').map(|line| format!("{}{line}\n", if line.starts_with('-') { "- " } else { "" })).collect();
-    let signatures = STANDARD.encode(signatures);
-    format!(
-        "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{text}-----BEGIN PGP SIGNATURE-----\n\n{signatures}\n-----END PGP SIGNATURE-----\n"
-    )
-    .into_bytes()
-}
 
 fn open(file: &[u8], ring: &[u8], after: u32) -> Result<Release, ReleaseError> {
     Release::open(file, &Keyring::read(ring).unwrap(), i64::from(BORN + after))

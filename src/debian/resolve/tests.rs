@@ -17,7 +17,7 @@ fn index(lines: &str) -> Index {
         }
         text += &format!("Architecture: {architecture}\n\n");
     }
-    index.add(text.as_bytes()).unwrap();
+    index.add(0, text.as_bytes()).unwrap();
     index
 }
 

@@ -78,6 +78,16 @@ const ARCHITECTURES: [(&str, &str); 8] = [
     ("s390x", "s390x"),
 ];
 
+/// What Debian calls a machine.
+pub(in crate::environment) fn architecture(machine: &str) -> Option<&'static str> {
+    ARCHITECTURES.iter().find(|(own, _)| *own == machine).map(|(_, name)| *name)
+}
+
+/// Where a release file lists the packages of a component, as they are packed.
+pub(in crate::environment) fn indices(component: &str, architecture: &str) -> [String; 3] {
+    [".xz", ".gz", ""].map(|ending| format!("{component}/binary-{architecture}/Packages{ending}"))
+}
+
 pub(super) fn pin(
     pinning: &Pinning<'_>,
     suites: &[Suite],
@@ -85,8 +95,7 @@ pub(super) fn pin(
     packages: &[PartWord],
 ) -> Result<Vec<Part>, PinError> {
     let machine = pinning.architecture.as_str();
-    let architecture = ARCHITECTURES.iter().find(|(own, _)| *own == machine).map(|(_, name)| *name);
-    let architecture = architecture.ok_or_else(|| DebianError::Architecture(machine.to_owned()))?;
+    let architecture = architecture(machine).ok_or_else(|| DebianError::Architecture(machine.to_owned()))?;
     let mut parts = Vec::new();
     let mut index = Index::new(architecture);
     // Of each index: the mirror, and who vouches for what it says.
@@ -100,9 +109,9 @@ pub(super) fn pin(
             let blob = pinning.depot.part(&part)?;
             let plain = archive::unpacked(Path::new(&what), blob, None);
             let plain = plain.map_err(|why| DebianError::Packed { what: what.clone(), why })?;
-            let origin = index.add(BufReader::new(plain)).map_err(|why| DebianError::Index { what, why })?;
-            debug_assert_eq!(origin, origins.len());
+            let origin = origins.len();
             origins.push((&suite.mirror, voucher.clone()));
+            index.add(origin, BufReader::new(plain)).map_err(|why| DebianError::Index { what, why })?;
             parts.push(part);
         }
     }
@@ -122,6 +131,11 @@ pub(super) fn pin(
         });
     }
     Ok(parts)
+}
+
+/// All keys of several keyrings.
+pub(in crate::environment) fn keyring(files: &[Vec<u8>]) -> Result<Keyring, KeyringError> {
+    files.iter().try_fold(Keyring::default(), |keyring, file| Ok(keyring.and(Keyring::read(file)?)))
 }
 
 /// The release file of a suite, and who signed it.
@@ -145,22 +159,10 @@ fn release(pinning: &Pinning<'_>, suite: &Suite, parts: &mut Vec<Part>) -> Resul
     if archive.keyrings.is_empty() {
         return Err(DebianError::NoKeyring(what).into());
     }
-    let mut refused = None;
-    let mut opened = None;
-    for keyring in &archive.keyrings {
-        let keyring = Keyring::read(keyring).map_err(DebianError::from)?;
-        match Release::open(&bytes, &keyring, archive.now) {
-            Ok(release) => {
-                opened = Some(release);
-                break;
-            }
-            Err(err) => refused = Some(err),
-        }
-    }
-    let release = match (opened, refused) {
-        (Some(release), _) => release,
-        (None, Some(why)) => return Err(DebianError::Release { what, why }.into()),
-        (None, None) => return Err(DebianError::NoKeyring(what).into()),
+    let keyring = keyring(&archive.keyrings).map_err(DebianError::from)?;
+    let release = match Release::open(&bytes, &keyring, archive.now) {
+        Ok(release) => release,
+        Err(why) => return Err(DebianError::Release { what, why }.into()),
     };
     if !release.is(suite.name.as_str()) {
         return Err(DebianError::OtherSuite(what).into());
@@ -184,12 +186,11 @@ fn index_of(
     architecture: &str,
     voucher: &Voucher,
 ) -> Result<Part, PinError> {
-    let stem = format!("{component}/binary-{architecture}/Packages");
-    let names = [".xz", ".gz", ""].map(|ending| format!("{stem}{ending}"));
+    let names = indices(component.as_str(), architecture);
     let found = names.iter().find_map(|name| Some((name, release.files.get(name)?)));
     let (name, (size, sha256)) = found.ok_or_else(|| DebianError::NoIndex {
         what: format!("{}:dists/{}/InRelease", suite.mirror, suite.name),
-        file: stem.clone(),
+        file: names[2].clone(),
     })?;
     // By its digest it is also there while the mirror changes from one state to the next.
     let path = match release.by_hash {

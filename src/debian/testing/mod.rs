@@ -1,7 +1,12 @@
-//! Packages for tests, made from nothing.
+//! Packages for tests, made from nothing; those of the whole program include this file too.
+
+#![allow(dead_code, missing_docs)] // each test program uses its part
+
+#[cfg(feature = "debian")]
+pub mod keys;
 
 /// A member of a tar archive.
-pub(super) enum Member<'a> {
+pub enum Member<'a> {
     Dir(&'a str),
     File(&'a str, u32, &'a [u8]),
     Link(&'a str, &'a str),
@@ -9,7 +14,7 @@ pub(super) enum Member<'a> {
     Other(&'a str, u8),
 }
 
-pub(super) fn tar(members: &[Member<'_>]) -> Vec<u8> {
+pub fn tar(members: &[Member<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for member in members {
         let (name, kind, mode, target, content): (&str, u8, u32, &str, &[u8]) = match *member {
@@ -46,7 +51,7 @@ pub(super) fn tar(members: &[Member<'_>]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, content) in members {
         bytes.extend_from_slice(
@@ -60,14 +65,14 @@ pub(super) fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut gzip, bytes).unwrap();
     gzip.finish().unwrap()
 }
 
 /// A package `name` 1.0 for all architectures, with more fields, control files and contents.
-pub(super) fn deb(name: &str, fields: &str, control: &[Member<'_>], data: &[Member<'_>]) -> Vec<u8> {
+pub fn deb(name: &str, fields: &str, control: &[Member<'_>], data: &[Member<'_>]) -> Vec<u8> {
     let text = format!("Package: {name}\nVersion: 1.0\nArchitecture: all\n{fields}Description: test\n");
     let files = [tar(&[Member::Dir("./"), Member::File("./control", 0o644, text.as_bytes())]), tar(control)];
     // One archive: without the end mark of the first.
