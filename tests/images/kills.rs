@@ -129,8 +129,12 @@ fn killed_while_fetching() {
             there if there == lock => made += 1,
             other => panic!("round {round}: half a lock: {other:?}"),
         }
-        let beside = project.names("src").into_iter().filter(|name| name.contains("lock")).count();
-        assert_eq!(beside, 1, "round {round}: {:?}", project.names("src"));
+        // Who is killed between making a file and putting it in its place leaves that, under a name that nobody reads.
+        for name in project.names("src").into_iter().filter(|name| name.contains("lock") && name != "countersign.lock")
+        {
+            assert!(name.starts_with(".countersign.lock.") && name.ends_with(".new"), "round {round}: {name}");
+            std::fs::remove_file(project.path(format!("src/{name}"))).unwrap();
+        }
         if !project.path("store").exists() {
             continue;
         }
