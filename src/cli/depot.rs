@@ -109,6 +109,8 @@ pub fn furnish(
     if plan.pinned().image.is_none() {
         return Ok(None);
     }
+    // Before anything is fetched or unpacked.
+    plan.follows_source()?;
     let depot = depot()?;
     let telling = Telling::new(shown);
     let (parts, progress) = (plan.pinned().parts(), |doing: Doing<'_>| telling.told(doing));

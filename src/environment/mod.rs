@@ -14,5 +14,5 @@ pub use cache::MAX_CACHE;
 pub use depot::{Depot, DepotError, MOST, are_materials};
 pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
 pub use image::{Doing, ImageError, Unpacking, furnish, tree_of};
-pub use pin::{Archive, PinError, Pinning};
+pub use pin::{Archive, DependencyError, PinError, Pinning};
 pub use view::View;

@@ -2,6 +2,7 @@
 
 use super::{RecipeError, wrong};
 use crate::digest::{self, Sha256};
+use crate::fetched::Ecosystem;
 use crate::json;
 use crate::lock::{Class, Kind, PartWord, Pinned, Place, Roots};
 use crate::path::TreePath;
@@ -19,6 +20,8 @@ pub struct Environment {
     pub wants: Wants,
     /// Archives that are unpacked into it.
     pub tools: Vec<Tool>,
+    /// What the source depends on, put into it.
+    pub fetch: Vec<Fetch>,
     /// SHA-256 of the one spelling of all that.
     pub digest: Sha256,
 }
@@ -80,6 +83,19 @@ pub struct Tool {
     pub strip: u8,
 }
 
+/// What lock files in the source name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whose lock files they are.
+    pub kind: Ecosystem,
+    /// The lock files; never empty.
+    pub from: Vec<TreePath>,
+    /// The directory in the environment that the files are put into.
+    pub at: TreePath,
+    /// The mirror that has them.
+    pub mirror: String,
+}
+
 #[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Typed {
@@ -101,6 +117,17 @@ pub(super) struct Typed {
     packages: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tools: Vec<TypedTool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fetch: Vec<TypedFetch>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedFetch {
+    kind: Ecosystem,
+    from: Vec<String>,
+    at: Option<String>,
+    mirror: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,31 +149,23 @@ enum TypedFrom {
 }
 
 impl Typed {
-    pub(super) fn check(self) -> Result<Environment, RecipeError> {
+    pub(super) fn check(mut self) -> Result<Environment, RecipeError> {
+        for fetch in &mut self.fetch {
+            fetch.at.get_or_insert_with(|| format!("/vendor/{}", fetch.kind.word()));
+            fetch.mirror.get_or_insert_with(|| fetch.kind.mirror().to_owned());
+        }
         let digest = digest::sha256(&json::print(&self));
         let tools = self.tools.iter().map(TypedTool::check).collect::<Result<Vec<_>, _>>()?;
         let names: BTreeSet<&PartWord> = tools.iter().map(|tool| &tool.name).collect();
         if names.len() != tools.len() || tools.len() > MOST {
             return Err(wrong("environment.tools has a name twice, or too many"));
         }
-        for tool in &tools {
-            let within = |other: &&Tool| {
-                other.name != tool.name
-                    && tool
-                        .at
-                        .as_bytes()
-                        .strip_prefix(other.at.as_bytes())
-                        .is_some_and(|rest| rest.first() == Some(&b'/'))
-            };
-            if tools.iter().any(|other| other.name != tool.name && other.at == tool.at)
-                || tools.iter().find(within).is_some()
-            {
-                return Err(wrong(format!(
-                    "environment.tools: {} is unpacked into another tool's directory",
-                    tool.name
-                )));
-            }
+        let fetch = self.fetch.iter().map(TypedFetch::check).collect::<Result<Vec<_>, _>>()?;
+        let kinds: BTreeSet<Ecosystem> = fetch.iter().map(|fetch| fetch.kind).collect();
+        if kinds.len() != fetch.len() {
+            return Err(wrong("environment.fetch has a kind twice"));
         }
+        apart(&tools, &fetch)?;
         self.only_keys_of_the_kind()?;
         let needed = |key: &str| wrong(format!("environment.{key} is needed with kind = {:?}", self.kind.word()));
         let place = |key: &str, text: &Option<String>| {
@@ -169,7 +188,7 @@ impl Typed {
                 packages: words("packages", self.packages.as_ref().ok_or_else(|| needed("packages"))?)?,
             },
         };
-        Ok(Environment { wants, tools, digest })
+        Ok(Environment { wants, tools, fetch, digest })
     }
 
     /// A key of another kind would be taken and do nothing.
@@ -210,9 +229,7 @@ impl TypedTool {
                 each.iter().map(|(name, text)| Ok((name.clone(), place(text)?))).collect::<Result<_, RecipeError>>()?
             }
         };
-        let roots = Roots::new(false, [std::path::Path::new(&self.at)]);
-        let roots = roots.map_err(|err| wrong(format!("environment.tools.at: {err}")))?;
-        let at = roots.below().next().cloned().ok_or_else(|| wrong("environment.tools.at is empty"))?;
+        let at = place_in_environment("environment.tools.at", &self.at)?;
         if self.strip > 8 {
             return Err(wrong("environment.tools.strip is more than 8"));
         }
@@ -223,6 +240,46 @@ impl TypedTool {
             at,
             strip: self.strip,
         })
+    }
+}
+
+impl TypedFetch {
+    fn check(&self) -> Result<Fetch, RecipeError> {
+        let path = |text: &String| {
+            let path = TreePath::from_bytes(text.as_bytes());
+            path.map_err(|err| wrong(format!("environment.fetch.from = {text:?}: {err}")))
+        };
+        let from = self.from.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+        let distinct: BTreeSet<&TreePath> = from.iter().collect();
+        if from.is_empty() || from.len() > MOST || distinct.len() != from.len() {
+            return Err(wrong(format!("environment.fetch.from is empty, longer than {MOST}, or has a path twice")));
+        }
+        let mirror = self.mirror.clone().unwrap_or_else(|| self.kind.mirror().to_owned());
+        if !matches!(format!("{mirror}:x").parse(), Ok(Place::Mirror { mirror: own, .. }) if own == mirror) {
+            return Err(wrong(format!("environment.fetch.mirror = {mirror:?} is not the name of a mirror")));
+        }
+        let at = self.at.clone().unwrap_or_else(|| format!("/vendor/{}", self.kind.word()));
+        Ok(Fetch { kind: self.kind, from, at: place_in_environment("environment.fetch.at", &at)?, mirror })
+    }
+}
+
+/// A directory of the environment that something is put into.
+fn place_in_environment(key: &str, at: &str) -> Result<TreePath, RecipeError> {
+    let roots = Roots::new(false, [std::path::Path::new(at)]).map_err(|err| wrong(format!("{key}: {err}")))?;
+    roots.below().next().cloned().ok_or_else(|| wrong(format!("{key} is empty")))
+}
+
+/// Nothing is put into the directory of something else.
+fn apart(tools: &[Tool], fetch: &[Fetch]) -> Result<(), RecipeError> {
+    let tools = tools.iter().map(|tool| (format!("environment.tools: {}", tool.name), &tool.at));
+    let fetch = fetch.iter().map(|fetch| (format!("environment.fetch: {}", fetch.kind.word()), &fetch.at));
+    let mut all: Vec<(String, Vec<u8>)> =
+        tools.chain(fetch).map(|(name, at)| (name, [at.as_bytes(), b"/"].concat())).collect();
+    all.sort_by(|a, b| a.1.cmp(&b.1));
+    // With the slash, what is below a directory comes directly behind it.
+    match all.windows(2).find(|pair| pair[1].1.starts_with(&pair[0].1)) {
+        Some(pair) => Err(wrong(format!("{} is unpacked into another's directory", pair[1].0))),
+        None => Ok(()),
     }
 }
 
@@ -263,7 +320,7 @@ impl Environment {
 
     /// Whether there is anything that a lock file has to pin: of a host's own paths there is not.
     pub fn needs_lock(&self) -> bool {
-        self.kind() != Kind::Host || !self.tools.is_empty()
+        self.kind() != Kind::Host || !self.tools.is_empty() || !self.fetch.is_empty()
     }
 
     /// Whether a lock is one of this environment: who reads the recipe must not judge another than the one that is signed. The first thing
@@ -287,15 +344,21 @@ impl Environment {
         if tools != locked || named(Class::Tool).count() != self.tools.len() {
             return Err("other tools".to_owned());
         }
+        // What the source names is known to who has the source; here, that something is there of each, and nothing else.
+        for fetch in &self.fetch {
+            if !pinned.parts().iter().any(|part| fetch.kind.classes().contains(&part.class)) {
+                return Err(format!("nothing that {} depends on", fetch.kind.word()));
+            }
+        }
+        let dependencies: Vec<Class> = self.fetch.iter().flat_map(|fetch| fetch.kind.classes()).copied().collect();
         let classes: &[Class] = match self.kind() {
             Kind::Host => &[],
             Kind::Rootfs => &[Class::Archive],
             Kind::Oci => &[Class::Manifest, Class::Config, Class::Layer],
             Kind::Debian => &[Class::Deb, Class::Index, Class::Release],
         };
-        if let Some(part) =
-            pinned.parts().iter().find(|part| part.class != Class::Tool && !classes.contains(&part.class))
-        {
+        let of_the_kind = |class| class == Class::Tool || classes.contains(&class) || dependencies.contains(&class);
+        if let Some(part) = pinned.parts().iter().find(|part| !of_the_kind(part.class)) {
             return Err(format!("a part of the class {}", part.class.word()));
         }
         match &self.wants {
@@ -341,6 +404,37 @@ mod tests {
 
     const GO: &str = "[[environment.tools]]\nname = \"go\"\nversion = \"1.22\"\nfrom = \"go:go.tar.gz\"\nat = \"/opt/go\"\nstrip = 1\n";
 
+    const CARGO: &str = "[[environment.fetch]]\nkind = \"cargo\"\nfrom = [\"Cargo.lock\"]\n";
+
+    #[test]
+    fn what_is_fetched_and_where_it_goes() {
+        let host = read(CARGO).unwrap();
+        let Fetch { kind, from, at, mirror } = &host.fetch[0];
+        assert_eq!((kind, from[0].as_bytes()), (&Ecosystem::Cargo, &b"Cargo.lock"[..]));
+        assert_eq!((at.as_bytes(), mirror.as_str()), (&b"vendor/cargo"[..], "crates"));
+        assert!(host.needs_lock());
+        let said = read(&format!("{CARGO}at = \"/vendor/cargo\"\nmirror = \"crates\"\n")).unwrap();
+        assert_eq!(host.digest, said.digest, "one spelling");
+        assert_ne!(host.digest, read(&format!("{CARGO}at = \"/x\"\n")).unwrap().digest);
+        // The text whose digest it is.
+        let json = r#"{"kind":"host","fetch":[{"kind":"cargo","from":["Cargo.lock"],"at":"/vendor/cargo","mirror":"crates"}]}"#;
+        assert_eq!(host.digest, digest::sha256(json.as_bytes()));
+        let hex = "ab".repeat(32);
+        let part = format!("part crate serde 1.0.0 {hex} 1 source -\n");
+        let tool = format!("part tool go 1.22 {hex} 1 vendor -\n");
+        let roots: String = Roots::new(true, []).unwrap().below().map(|root| format!("root /{}\n", root.escaped())).collect();
+        let fits = |environment: &Environment, parts: &str| {
+            let text = format!("countersign-lock v1\nkind host\nsource-date-epoch 5\narchitecture x86_64\ntree {hex}\n{roots}{parts}");
+            environment.fits(&crate::lock::Lock::parse(&text).unwrap().pinned)
+        };
+        assert_eq!(fits(&host, &part), Ok(()));
+        let both = read(&format!("{GO}{CARGO}")).unwrap();
+        assert_eq!(fits(&both, &format!("{tool}{part}")), Ok(()));
+        assert_eq!(fits(&both, &tool).unwrap_err(), "nothing that cargo depends on");
+        assert_eq!(fits(&read(GO).unwrap(), &format!("{tool}{part}")).unwrap_err(), "a part of the class crate");
+        assert_eq!(fits(&host, &part.replace("crate serde", "npm serde")).unwrap_err(), "nothing that cargo depends on");
+    }
+
     #[test]
     fn every_kind() {
         let debian =
@@ -380,8 +474,21 @@ mod tests {
             (GO.replace("go:go", "go"), "not a place"),
             (GO.replace("strip = 1", "strip = 9"), "more than 8"),
             (GO.repeat(2), "a name twice"),
-            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"")), "into another tool's"),
-            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"").replace("/opt/go", "/opt/go/2")), "into another tool's"),
+            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"")), "into another's directory"),
+            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"").replace("/opt/go", "/opt/go/2")), "into another's directory"),
+            (CARGO.repeat(2), "a kind twice"),
+            (CARGO.replace("cargo", "gradle"), "unknown variant"),
+            (CARGO.replace("[\"Cargo.lock\"]", "[]"), "from is empty"),
+            (CARGO.replace("[\"Cargo.lock\"]", "[\"a\", \"a\"]"), "a path twice"),
+            (CARGO.replace("Cargo.lock", "../Cargo.lock"), "environment.fetch.from"),
+            (format!("{CARGO}at = \"vendor\"\n"), "not an absolute path"),
+            (format!("{CARGO}at = \"/proc/x\"\n"), "the sandbox has its own"),
+            (format!("{CARGO}mirror = \"a b\"\n"), "not the name of a mirror"),
+            (format!("{CARGO}strip = 1\n"), "unknown field"),
+            (format!("{CARGO}at = \"/opt/go/vendor\"\n{GO}"), "fetch: cargo is unpacked into another's"),
+            (format!("{CARGO}at = \"/opt\"\n{GO}"), "tools: go is unpacked into another's"),
+            (format!("{CARGO}at = \"/vendor/go\"\n{}", CARGO.replace("cargo", "go")), "into another's"),
+            ("fetch = [[\"cargo\", [\"Cargo.lock\"]]]\n".to_owned(), "an array stands"),
             (GO.replace("from = \"go:go.tar.gz\"", "from = {}"), "no architecture"),
             ("tools = [[\"go\", \"1\", \"go:go.tar\", \"/opt/go\", 1]]\n".to_owned(), "an array stands"),
         ] {
