@@ -97,7 +97,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let progress = |doing: Doing<'_>| telling.told(doing);
     // When only what the source depends on is another, the rest of the environment stays.
     let of_this = there.as_ref().filter(|there| !args.update && there.environment == recipe.environment.digest);
-    let before = of_this.and_then(|there| there.pinned.get(own)).filter(|pinned| recipe.environment.fits(pinned).is_ok());
+    let before =
+        of_this.and_then(|there| there.pinned.get(own)).filter(|pinned| recipe.environment.fits(pinned).is_ok());
     let pinning = Pinning {
         environment: &recipe.environment,
         dependencies: &dependencies,
@@ -113,7 +114,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     recipe.environment.fits(&pinned).map_err(|what| Failure::usage(format!("{}: {what}", path.display())))?;
     let epoch = u64::MAX;
     let text = Lock { epoch, pinned: pinned.clone() }.to_string();
-    Lock::parse(&text).map_err(|err| Failure::new(Exit::CouldNotTell, format!("what is pinned makes no lock: {err}")))?;
+    Lock::parse(&text)
+        .map_err(|err| Failure::new(Exit::CouldNotTell, format!("what is pinned makes no lock: {err}")))?;
     // Of other architectures what still fits.
     let mut new = LockFile { environment: recipe.environment.digest, pinned: Default::default() };
     if let Some(there) = there.filter(|there| there.environment == new.environment) {

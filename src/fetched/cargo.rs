@@ -103,7 +103,11 @@ checksum = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
     #[test]
     fn what_is_refused() {
         for (from, to, why) in [
-            ("registry+https://registry.example/index", "git+https://git.example/cc?rev=1#1", "cc 1.2.3 comes from a git"),
+            (
+                "registry+https://registry.example/index",
+                "git+https://git.example/cc?rev=1#1",
+                "cc 1.2.3 comes from a git",
+            ),
             ("registry+https://registry.example/index", "registry+https://other.example/index", "wasi 0.11.0"),
             ("registry+https", "directory+file", "no registry"),
             ("checksum = \"ab", "#", "cc 1.2.3 has no checksum"),

@@ -94,7 +94,10 @@ mod tests {
     fn modules_and_their_go_mod() {
         let items = items(SUM).unwrap();
         let found: Vec<_> = items.iter().map(|item| (item.class, item.path.as_deref().unwrap())).collect();
-        assert_eq!(found, [(Class::GoZip, "rsc.example/!quote/@v/v1.5.2.zip"), (Class::GoMod, "rsc.example/!quote/@v/v1.5.2.mod")]);
+        assert_eq!(
+            found,
+            [(Class::GoZip, "rsc.example/!quote/@v/v1.5.2.zip"), (Class::GoMod, "rsc.example/!quote/@v/v1.5.2.mod")]
+        );
         // `go mod download` of a module whose go.mod is this line: "module example.com/empty\n".
         let h1 = STANDARD.encode(h1_of_mod(b"module example.com/empty\n").as_bytes());
         let line = format!("{}  go.mod\n", digest::sha256(b"module example.com/empty\n"));

@@ -172,11 +172,15 @@ pub fn fits(kind: Ecosystem, items: &[Item], parts: &[Part]) -> Result<(), Strin
         });
         match found {
             Some(at) => used[at] = true,
-            None => return Err(format!("the source does not name {} as it is locked", shown(&part.name, &part.version))),
+            None => {
+                return Err(format!("the source does not name {} as it is locked", shown(&part.name, &part.version)));
+            }
         }
     }
     match items.iter().zip(used).find(|(item, used)| !used && !item.conditional) {
-        Some((item, _)) => Err(format!("the source names {}, which is not locked so", shown(&item.name, &item.version))),
+        Some((item, _)) => {
+            Err(format!("the source names {}, which is not locked so", shown(&item.name, &item.version)))
+        }
         None => Ok(()),
     }
 }
@@ -227,7 +231,10 @@ mod tests {
 
     #[test]
     fn several_files_and_what_is_locked() {
-        let files = [("a.lock".into(), lock(&[("x", "1.0.0", 1)])), ("b.lock".into(), lock(&[("x", "1.0.0", 1), ("y", "2.0.0", 2)]))];
+        let files = [
+            ("a.lock".into(), lock(&[("x", "1.0.0", 1)])),
+            ("b.lock".into(), lock(&[("x", "1.0.0", 1), ("y", "2.0.0", 2)])),
+        ];
         let items = items(Ecosystem::Cargo, &files, "x86_64").unwrap();
         assert_eq!(items.len(), 2);
         let good = [part("x", "1.0.0", 1), part("y", "2.0.0", 2)];

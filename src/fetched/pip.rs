@@ -46,7 +46,10 @@ pub fn items(text: &str) -> Result<Vec<Item>, String> {
 
 /// What follows the first `--hash`.
 fn sums(hashes: &str) -> Option<BTreeSet<Sha256>> {
-    hashes.split(" --hash").map(|one| one.trim().trim_start_matches('=').strip_prefix("sha256:")?.parse().ok()).collect()
+    hashes
+        .split(" --hash")
+        .map(|one| one.trim().trim_start_matches('=').strip_prefix("sha256:")?.parse().ok())
+        .collect()
 }
 
 /// Lines with what continues them, without comments, blanks as one; each with the number of its first line.
@@ -54,7 +57,8 @@ fn lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (number, line) in (1..).zip(text.lines()) {
-        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| *at == 0 || line[..*at].ends_with([' ', '\t']));
+        let comment =
+            line.match_indices('#').map(|(at, _)| at).find(|at| *at == 0 || line[..*at].ends_with([' ', '\t']));
         let (more, line) = match (comment, line.strip_suffix('\\')) {
             (None, Some(line)) => (true, line),
             (at, _) => (false, &line[..at.unwrap_or(line.len())]),
@@ -156,7 +160,9 @@ enum Rank {
 fn rank(file: &str, architecture: &str) -> Rank {
     let Some(wheel) = file.strip_suffix(".whl") else { return Rank::Sdist };
     let mut tags = wheel.rsplit('-');
-    let (Some(platforms), Some(abi), Some(python)) = (tags.next(), tags.next(), tags.next()) else { return Rank::Other };
+    let (Some(platforms), Some(abi), Some(python)) = (tags.next(), tags.next(), tags.next()) else {
+        return Rank::Other;
+    };
     let machine = match architecture {
         "x86" => "i686",
         "arm" => "armv7l",

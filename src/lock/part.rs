@@ -100,7 +100,9 @@ pub enum PartRefused {
     #[error("not a place: `MIRROR:PATH`, the path relative and without `.`, `..` and blanks")]
     Place,
     /// See [`Voucher`].
-    #[error("neither `vendor` nor `openpgp:` and 40 or 64 lower-case hex digits; `source` for what the source depends on, and for that alone")]
+    #[error(
+        "neither `vendor` nor `openpgp:` and 40 or 64 lower-case hex digits; `source` for what the source depends on, and for that alone"
+    )]
     Voucher,
     /// Not the seven fields.
     #[error("not class, name, version, digest, size, voucher and place")]

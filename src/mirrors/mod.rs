@@ -213,7 +213,9 @@ mod tests {
         mirrors.add("index", "https://index.example/root").unwrap();
         let place = |url| mirrors.place_of(url).map(|place| place.to_string());
         assert_eq!(place("https://files.example/all/a/b.whl").as_deref(), Some("files:a/b.whl"));
-        for other in ["https://files.example/allx/b.whl", "http://files.example/all/b", "https://files.example/all/../b", "/b"] {
+        for other in
+            ["https://files.example/allx/b.whl", "http://files.example/all/b", "https://files.example/all/../b", "/b"]
+        {
             assert_eq!(place(other), None, "{other}");
         }
         let place = |mirror, path| mirrors.place_on_host(mirror, path).map(|place| place.to_string());

@@ -422,9 +422,12 @@ mod tests {
         let hex = "ab".repeat(32);
         let part = format!("part crate serde 1.0.0 {hex} 1 source -\n");
         let tool = format!("part tool go 1.22 {hex} 1 vendor -\n");
-        let roots: String = Roots::new(true, []).unwrap().below().map(|root| format!("root /{}\n", root.escaped())).collect();
+        let roots: String =
+            Roots::new(true, []).unwrap().below().map(|root| format!("root /{}\n", root.escaped())).collect();
         let fits = |environment: &Environment, parts: &str| {
-            let text = format!("countersign-lock v1\nkind host\nsource-date-epoch 5\narchitecture x86_64\ntree {hex}\n{roots}{parts}");
+            let text = format!(
+                "countersign-lock v1\nkind host\nsource-date-epoch 5\narchitecture x86_64\ntree {hex}\n{roots}{parts}"
+            );
             environment.fits(&crate::lock::Lock::parse(&text).unwrap().pinned)
         };
         assert_eq!(fits(&host, &part), Ok(()));
@@ -432,7 +435,10 @@ mod tests {
         assert_eq!(fits(&both, &format!("{tool}{part}")), Ok(()));
         assert_eq!(fits(&both, &tool).unwrap_err(), "nothing that cargo depends on");
         assert_eq!(fits(&read(GO).unwrap(), &format!("{tool}{part}")).unwrap_err(), "a part of the class crate");
-        assert_eq!(fits(&host, &part.replace("crate serde", "npm serde")).unwrap_err(), "nothing that cargo depends on");
+        assert_eq!(
+            fits(&host, &part.replace("crate serde", "npm serde")).unwrap_err(),
+            "nothing that cargo depends on"
+        );
     }
 
     #[test]
@@ -475,7 +481,10 @@ mod tests {
             (GO.replace("strip = 1", "strip = 9"), "more than 8"),
             (GO.repeat(2), "a name twice"),
             (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"")), "into another's directory"),
-            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"").replace("/opt/go", "/opt/go/2")), "into another's directory"),
+            (
+                format!("{GO}{}", GO.replace("\"go\"", "\"go2\"").replace("/opt/go", "/opt/go/2")),
+                "into another's directory",
+            ),
             (CARGO.repeat(2), "a kind twice"),
             (CARGO.replace("cargo", "gradle"), "unknown variant"),
             (CARGO.replace("[\"Cargo.lock\"]", "[]"), "from is empty"),
@@ -488,7 +497,7 @@ mod tests {
             (format!("{CARGO}at = \"/opt/go/vendor\"\n{GO}"), "fetch: cargo is unpacked into another's"),
             (format!("{CARGO}at = \"/opt\"\n{GO}"), "tools: go is unpacked into another's"),
             (format!("{CARGO}at = \"/vendor/go\"\n{}", CARGO.replace("cargo", "go")), "into another's"),
-            ("fetch = [[\"cargo\", [\"Cargo.lock\"]]]\n".to_owned(), "an array stands"),
+            ("fetch = [[\"cargo\", [\"Cargo.lock\"], \"/x\", \"crates\"]]\n".to_owned(), "an array stands"),
             (GO.replace("from = \"go:go.tar.gz\"", "from = {}"), "no architecture"),
             ("tools = [[\"go\", \"1\", \"go:go.tar\", \"/opt/go\", 1]]\n".to_owned(), "an array stands"),
         ] {

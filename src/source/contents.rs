@@ -21,8 +21,11 @@ impl Source {
         most: u64,
     ) -> Result<HashMap<TreePath, Vec<u8>>, SourceError> {
         let mut wanted: HashMap<Sha256, Option<Vec<u8>>> = HashMap::new();
-        let files: HashMap<&TreePath, Sha256> =
-            tree.files().filter(|(_, content)| content.size <= most).map(|(path, content)| (path, content.sha256)).collect();
+        let files: HashMap<&TreePath, Sha256> = tree
+            .files()
+            .filter(|(_, content)| content.size <= most)
+            .map(|(path, content)| (path, content.sha256))
+            .collect();
         let recorded = || paths.iter().filter_map(|path| Some((path, *files.get(path)?)));
         for (path, sha256) in recorded() {
             let bytes = match &self.form {

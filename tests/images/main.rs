@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod fetched;
 mod image;
 mod kills;
 mod kinds;

@@ -49,11 +49,12 @@ impl From<DependencyError> for Failure {
     fn from(err: DependencyError) -> Failure {
         let failure = Failure::new(Exit::CouldNotTell, &err);
         match err {
-            DependencyError::Page { why: MirrorError::Unknown(_), mirror: name, .. } => failure.hint(mirror_hint(&name)),
-            DependencyError::Unlike { .. } => failure.hint("another mirror may have the right one: --mirror NAME=BASE"),
-            DependencyError::Elsewhere { .. } => {
-                failure.hint("--mirror NAME=BASE names a mirror for it: BASE is how its URL begins, NAME is yours to choose")
+            DependencyError::Page { why: MirrorError::Unknown(_), mirror: name, .. } => {
+                failure.hint(mirror_hint(&name))
             }
+            DependencyError::Unlike { .. } => failure.hint("another mirror may have the right one: --mirror NAME=BASE"),
+            DependencyError::Elsewhere { .. } => failure
+                .hint("--mirror NAME=BASE names a mirror for it: BASE is how its URL begins, NAME is yours to choose"),
             _ => failure,
         }
     }

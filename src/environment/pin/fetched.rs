@@ -93,7 +93,9 @@ fn one(pinning: &Pinning<'_>, fetch: &Fetch, item: &Item) -> Result<Vec<Part>, P
     };
     let (sha256, size) = match held {
         Some(held) => held,
-        None => pinning.depot.learn_if(&place, MOST, &|what, path, sha256| is_named(&item.digest, what, path, sha256))?,
+        None => {
+            pinning.depot.learn_if(&place, MOST, &|what, path, sha256| is_named(&item.digest, what, path, sha256))?
+        }
     };
     let name = item.name.clone();
     Ok(vec![part(item, name, sha256, size, place)])
@@ -175,7 +177,8 @@ fn python(pinning: &Pinning<'_>, fetch: &Fetch, item: &Item) -> Result<Vec<Part>
     let mirrors = pinning.depot.mirrors();
     let dir = format!("simple/{}", item.name);
     let page = mirrors.page(&fetch.mirror, &dir);
-    let page = page.map_err(|why| DependencyError::Page { project: item.name.clone(), mirror: fetch.mirror.clone(), why })?;
+    let page =
+        page.map_err(|why| DependencyError::Page { project: item.name.clone(), mirror: fetch.mirror.clone(), why })?;
     let mut text = String::new();
     let read = page.bytes.take(MOST_TEXT + 1).read_to_string(&mut text);
     if read.is_err() || text.len() as u64 > MOST_TEXT {

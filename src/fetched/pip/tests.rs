@@ -19,13 +19,16 @@ fn requirements() -> String {
 #[test]
 fn requirements_with_hashes() {
     let items = items(&requirements()).unwrap();
-    let found: Vec<_> = items.iter().map(|item| (item.name.as_str(), item.version.as_str(), item.conditional)).collect();
+    let found: Vec<_> =
+        items.iter().map(|item| (item.name.as_str(), item.version.as_str(), item.conditional)).collect();
     assert_eq!(found, [("idna", "3.7", false), ("ruamel-yaml", "0.18", true)]);
     let Named::Sha256(sums) = &items[0].digest else { panic!() };
     assert_eq!(sums.len(), 2);
     let part = |file: &str, n| -> Part { format!("python {file} 3.7 {} 5 source -", sum(n)).parse().unwrap() };
     assert!(items[0].is(&part("idna-3.7-py3-none-any.whl", 1)) && items[0].is(&part("IDNA-3.7.tar.gz", 2)));
-    for (file, n) in [("idna-3.7-py3-none-any.whl", 3), ("idnb-3.7-py3-none-any.whl", 1), ("idna-3.7.exe", 1), ("idna", 1)] {
+    for (file, n) in
+        [("idna-3.7-py3-none-any.whl", 3), ("idnb-3.7-py3-none-any.whl", 1), ("idna-3.7.exe", 1), ("idna", 1)]
+    {
         assert!(!items[0].is(&part(file, n)), "{file} {n}");
     }
 }
@@ -92,7 +95,8 @@ fn where_links_lead() {
 fn the_best_files_for_a_machine() {
     let item = &items(&format!("a-b==1 --hash=sha256:{} --hash=sha256:{}", sum(1), sum(2))).unwrap()[0];
     let chosen = |names: &[(&str, u8)]| {
-        let link = |&(file, n): &(&str, u8)| Link { file: file.into(), href: file.into(), sha256: sum(n).parse().unwrap() };
+        let link =
+            |&(file, n): &(&str, u8)| Link { file: file.into(), href: file.into(), sha256: sum(n).parse().unwrap() };
         choose(item, names.iter().map(link).collect(), "x86_64").into_iter().map(|link| link.file).collect::<Vec<_>>()
     };
     let sdist = ("a_b-1.tar.gz", 1);
@@ -107,5 +111,9 @@ fn the_best_files_for_a_machine() {
     assert_eq!(chosen(&[sdist, arm, mac]), [sdist.0]);
     assert_eq!(chosen(&[sdist, two]), [two.0]);
     assert_eq!(chosen(&[mac, arm]), [""; 0]);
-    assert_eq!(chosen(&[(pure.0, 3), ("other-1-py3-none-any.whl", 1), sdist, sdist]), [sdist.0], "neither unlisted nor another's");
+    assert_eq!(
+        chosen(&[(pure.0, 3), ("other-1-py3-none-any.whl", 1), sdist, sdist]),
+        [sdist.0],
+        "neither unlisted nor another's"
+    );
 }
