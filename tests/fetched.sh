@@ -133,9 +133,9 @@ for kind in "${kinds[@]}"; do
 	cd "$at/source"
 	"of_$kind"
 	cd "$at"
-	chmod -R a+rX "$work"
+	chmod -R a+rX "$at"
 	flags=()
-	for name in crates pypi npm go; do flags+=(--mirror "$name=$mirrors/$name"); done
+	for mirror in crates pypi npm go; do flags+=(--mirror "$mirror=$mirrors/$mirror"); done
 	expect 0 countersign lock --source source --store store "${flags[@]}"
 	expect 0 countersign lock --source source --check
 	expect 0 countersign attest --source source --key "$work/key" --bundle bundle.intoto.jsonl --out out --store store

@@ -5,8 +5,9 @@ use crate::digest::Sha256;
 use crate::lock::Class;
 use std::collections::BTreeSet;
 
-/// Options of a line of their own that change nothing here: which index is asked is for the mirrors to say, and hashes are always required.
-const WITHOUT_EFFECT: [&str; 5] = ["--require-hashes", "-i", "--index-url", "--extra-index-url", "--trusted-host"];
+/// Options of a line of their own that change nothing here: who is asked is for the mirrors to say, and hashes are always required.
+const WITHOUT_EFFECT: [&str; 7] =
+    ["--require-hashes", "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host"];
 /// Endings of source distributions.
 const SDISTS: [&str; 2] = [".tar.gz", ".zip"];
 

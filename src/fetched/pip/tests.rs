@@ -52,7 +52,7 @@ fn what_is_refused() {
         (format!("idna==3.7 {}", hash.replace("01", "0g")), "not all of its hashes"),
         ("-e .".to_owned(), "-e is not supported"),
         ("-r more.txt".to_owned(), "-r is not supported"),
-        ("--find-links=x".to_owned(), "--find-links is not supported"),
+        ("--no-binary=:all:".to_owned(), "--no-binary is not supported"),
     ] {
         let err = items(&line).unwrap_err();
         assert!(err.contains(why), "{line}: {err}");
