@@ -188,8 +188,8 @@ fn state(recipe: &Recipe, there: Option<&LockFile>, own: &str, dependencies: &[V
     }
     let pinned = there.pinned.get(own).ok_or_else(|| format!("it has nothing for {own}"))?;
     recipe.environment.fits(pinned)?;
-    let each = recipe.environment.fetch.iter().zip(dependencies);
-    each.map(|(fetch, items)| fetched::fits(fetch.kind, items, pinned.parts())).collect()
+    let mut each = recipe.environment.fetch.iter().zip(dependencies);
+    each.try_for_each(|(fetch, items)| fetched::fits(fetch.kind, items, pinned.parts()))
 }
 
 fn tell_state(args: &Args, file: &Path, state: Result<(), String>) -> Exit {
