@@ -191,6 +191,29 @@ fn locked_built_handed_over_and_rebuilt() {
 }
 
 #[test]
+fn in_an_image_too() {
+    let project = depending();
+    std::fs::create_dir(project.path("images")).unwrap();
+    project.put("images/root.tar", tar(&entries()));
+    let fetch = "\n[[environment.fetch]]\nkind = \"cargo\"\nfrom = [\"Cargo.lock\"]\n";
+    project.environment(&format!("kind = \"rootfs\"\nimage = \"images:root.tar\"\n{fetch}"));
+    let images = format!("images={}", project.path("images").display());
+    with(&project, "store", &[&LOCK[..], &["--mirror", &images]].concat()).ends(0).mentions("locked 3 parts");
+    project.without("store", &["build", "--source", "src", "--out", "out"]).ends(0);
+    assert!(project.text("out/out.txt").ends_with("directory = \"/vendor/cargo\"\na\n"));
+    // The image stays when a crate comes: nobody has it any more.
+    std::fs::remove_dir_all(project.path("images")).unwrap();
+    let (a, c) = (project.get("mirrors/crates/a/a-1.0.0.crate"), krate("c-1.0.0", "c\n"));
+    std::fs::create_dir(project.path("mirrors/crates/c")).unwrap();
+    project.put("mirrors/crates/c/c-1.0.0.crate", &c);
+    project.put("src/Cargo.lock", cargo_lock(&[("a", "1.0.0", &a), ("c", "1.0.0", &c)]));
+    with(&project, "store", &LOCK).ends(0);
+    with(&project, "store", &[&LOCK[..], &["--update"]].concat()).ends(7).mentions("no mirror \"images\"");
+    project.without("store", &["build", "--source", "src", "--out", "again"]).ends(0);
+    assert!(project.text("again/out.txt").contains("cargo/c-1.0.0/src/lib.rs"));
+}
+
+#[test]
 fn one_byte_on_a_mirror() {
     let project = depending();
     for (path, why) in [
@@ -353,6 +376,78 @@ fn other_forms_of_source() {
     let tar = ["-czf", "src.tgz", "-C", "src", "."];
     assert!(std::process::Command::new("tar").args(tar).current_dir(project.path(".")).status().unwrap().success());
     build("no").ends(2).mentions("nothing is to be fetched for it");
+}
+
+/// A server of the mirrors, each of whose answers takes a while.
+#[cfg(feature = "fetch")]
+fn server(project: &Project) -> String {
+    use std::io::{BufRead as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let dir = project.path("mirrors");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let dir = dir.clone();
+            // Who asked may have been killed.
+            std::thread::spawn(move || -> std::io::Result<()> {
+                let mut lines = std::io::BufReader::new(stream.try_clone()?).lines();
+                let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+                let path = if path.ends_with('/') { format!("{path}index.html") } else { path };
+                let mut stream = stream;
+                let Ok(bytes) = std::fs::read(dir.join(path)) else {
+                    return stream
+                        .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                };
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len())?;
+                let (one, two) = bytes.split_at(bytes.len() / 2);
+                for half in [one, two] {
+                    std::thread::sleep(std::time::Duration::from_millis(30));
+                    stream.write_all(half)?;
+                }
+                Ok(())
+            });
+        }
+    });
+    base
+}
+
+#[cfg(feature = "fetch")]
+#[test]
+fn killed_while_it_fetches() {
+    let project = depending();
+    let page = project.text("mirrors/pypi/simple/some-thing/index.html");
+    // From the top of the host, and not of the mirror.
+    project.put("mirrors/pypi/simple/some-thing/index.html", page.replace("../../files", "/pypi/files"));
+    let base = server(&project);
+    let mirrors = ["crates", "pypi", "npm", "go"].map(|name| format!("{name}={base}/{name}"));
+    let flags = mirrors.iter().flat_map(|mirror| ["--mirror", mirror]);
+    let args: Vec<&str> = LOCK.into_iter().chain(["--store", "store"]).chain(flags).collect();
+    let begun = std::time::Instant::now();
+    project.run(&args).ends(0);
+    let whole = begun.elapsed();
+    let lock = project.text("src/countersign.lock");
+    assert!(lock.contains(" source pypi:files/Some_Thing-1.0-py3-none-any.whl\n"), "{lock}");
+    for round in 0..6 {
+        std::fs::remove_dir_all(project.path("store")).unwrap_or_default();
+        std::fs::remove_file(project.path("src/countersign.lock")).unwrap_or_default();
+        let mut command = project.command(&args);
+        let mut run = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * round / 6);
+        run.kill().unwrap();
+        run.wait().unwrap();
+        if project.path("store").exists() {
+            project.without("store", &["cache", "verify"]).ends(0).mentions("removed 0");
+        }
+        project.run(&args).ends(0);
+        assert_eq!(project.text("src/countersign.lock"), lock, "round {round}");
+        assert_eq!(project.names("store/tmp"), [""; 0], "round {round}");
+    }
+    // What is not there any more.
+    std::fs::remove_file(project.path("mirrors/go/x.example/!m/@v/v1.0.0.zip")).unwrap();
+    project.run(&[&args[..], &["--update"]].concat()).ends(7).mentions("x.example/!m/@v/v1.0.0.zip");
+    assert_eq!(project.text("src/countersign.lock"), lock);
 }
 
 #[test]
