@@ -334,6 +334,19 @@ def control_files():
     yield f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{text}\n{signature}".encode()
 
 
+def lock_files():
+    digest, sha512 = "ab" * 32, base64.b64encode(b"7" * 64).decode()
+    package = f'[[package]]\nname = "x"\nversion = "1.0.0+y"\nsource = "registry+https://x.example/i"\nchecksum = "{digest}"\n'
+    yield f"version = 4\n{package}".encode()
+    yield f'--require-hashes\nA.b[c]==1.0 ; d \\\n --hash=sha256:{digest} \\\n --hash=sha256:{digest} # e\n'.encode()
+    where = "https://x.example/@s/x/-/x-1.0.0.tgz"
+    entry = f'{{"version":"1.0.0","resolved":"{where}","integrity":"sha512-{sha512}","optional":true,"os":["linux"],"cpu":"!arm"}}'
+    yield f'{{"lockfileVersion":3,"packages":{{"":{{}},"node_modules/@s/x":{entry}}}}}'.encode()
+    h1 = base64.b64encode(b"7" * 32).decode()
+    yield f"x.example/M v1.0.0 h1:{h1}\nx.example/M v1.0.0/go.mod h1:{h1}\n".encode()
+    yield f"<a href='../../f/x-1.0-py3-none-any.whl#a&amp;sha256={digest}'>x</a><A href=\"https://x.example/x-1.0.tar.gz#sha256={digest}\">".encode()
+
+
 def seeds():
     for path in sorted(glob.glob(f"{ROOT}/vectors/*/*/bundle.intoto.jsonl")):
         yield from of_bundle(read(path))
@@ -360,7 +373,7 @@ def seeds():
     for bundles in by_group.values():
         for one, other in zip(bundles, bundles[1:]):
             yield "merge", one + b"\0" + other
-    for target, of in (("archive", archives), ("debian", debian), ("dsc", control_files), ("git_bundle", git_bundles), ("oci", images), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
+    for target, of in (("archive", archives), ("debian", debian), ("dependencies", lock_files), ("dsc", control_files), ("git_bundle", git_bundles), ("oci", images), ("packed", packed), ("repository", repositories), ("unsigned", unsigned), ("zip", zip_parts)):
         for data in of():
             yield target, data
     yield "private_key", private_key()

@@ -5,6 +5,7 @@
 
 use crate::digest::{Sha256, Sha256Hasher, TreeDigest, Wanted};
 use crate::environment::{Cache, Counts, Fingerprint, FingerprintError, View};
+use crate::fetched;
 use crate::lock::{Kind, Lock, LockError, Pinned, RootRefused, Roots};
 use crate::path::TreePath;
 use crate::recipe::{self, Epoch, Recipe, Wants};
@@ -44,6 +45,12 @@ pub enum BuildError {
     /// A lock of another environment than the recipe's.
     #[error("the lock is not of what the recipe asks for: {0}")]
     Unfit(String),
+    /// A lock file of the source's dependencies that is not to be had, or refused.
+    #[error(transparent)]
+    Dependencies(#[from] fetched::Refused),
+    /// What the source depends on is not what is locked.
+    #[error("the lock is not of what the source depends on: {0}")]
+    NotOfSource(String),
     /// The environment could not be read.
     #[error(transparent)]
     Fingerprint(#[from] FingerprintError),
@@ -244,6 +251,26 @@ impl Plan {
         self.furnished = true;
     }
 
+    /// Whether what is locked of the source's dependencies is what the lock files in the source name. Every run asks, before anything else.
+    pub fn follows_source(&self) -> Result<(), BuildError> {
+        let all = &self.recipe.environment.fetch;
+        let paths: Vec<TreePath> = all.iter().flat_map(|fetch| &fetch.from).cloned().collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let contents = self.source.contents(&self.tree, &paths, fetched::MAX_FILE)?;
+        let architecture = self.pinned.image.as_ref().map_or("", |image| image.architecture.as_str());
+        for fetch in all {
+            let files = fetch.from.iter().map(|path| {
+                let bytes = contents.get(path).cloned().ok_or_else(|| fetched::Refused::absent(path))?;
+                Ok((path.to_string(), bytes))
+            });
+            let items = fetched::items(fetch.kind, &files.collect::<Result<Vec<_>, BuildError>>()?, architecture)?;
+            fetched::fits(fetch.kind, &items, self.pinned.parts()).map_err(BuildError::NotOfSource)?;
+        }
+        Ok(())
+    }
+
     /// Has the runs observed.
     pub fn trace(&mut self, tracing: Tracing) {
         self.tracing = Some(tracing);
@@ -398,6 +425,7 @@ pub fn run(
     stop: &Stop,
 ) -> Result<Built, BuildError> {
     plan.nothing_stale()?;
+    plan.follows_source()?;
     if !plan.furnished {
         return Err(BuildError::NoImage);
     }

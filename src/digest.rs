@@ -107,6 +107,9 @@ digest!(
     /// SHA-256 of some bytes.
     Sha256, 32, "sha256");
 digest!(
+    /// SHA-512 of some bytes: what npm's lock files name packages by.
+    Sha512, 64, "sha512");
+digest!(
     /// BLAKE3 (256 bit) of some bytes.
     Blake3, 32, "blake3");
 digest!(
@@ -197,6 +200,22 @@ impl Sha256Hasher {
     }
 }
 
+/// SHA-512, fed piece by piece.
+#[derive(Clone, Default)]
+pub struct Sha512Hasher(sha2::Sha512);
+
+impl Sha512Hasher {
+    /// Feeds more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that was fed.
+    pub fn finish(self) -> Sha512 {
+        Sha512(self.0.finalize().into())
+    }
+}
+
 /// BLAKE3, fed piece by piece.
 #[derive(Clone, Default)]
 pub struct Blake3Hasher(blake3::Hasher);
@@ -279,6 +298,9 @@ mod tests {
         let abc = content(b"abc", Wanted::ALL);
         assert_eq!(abc.sha256.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(abc.blake3.unwrap().to_string(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
+        let mut sha512 = Sha512Hasher::default();
+        sha512.update(b"abc");
+        assert!(sha512.finish().to_string().starts_with("ddaf35a193617abacc417349ae20413112e6fa4e89a97ea2"));
         // `printf abc | git hash-object --stdin`
         assert_eq!(abc.git_blob.unwrap().to_string(), "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f");
         // The same in a repository of object format sha256.

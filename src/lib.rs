@@ -31,6 +31,7 @@ pub mod build;
 pub mod debian;
 #[cfg(unix)]
 pub mod environment;
+pub mod fetched;
 pub mod lock;
 pub mod mirrors;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 mod environment;
 
-pub use environment::{Environment, Suite, Tool, Wants};
+pub use environment::{Environment, Fetch, Suite, Tool, Wants};
 
 /// Longest recipe, in bytes; it travels in the signed statement.
 pub const MAX_RECIPE: u64 = 256 << 10;
@@ -263,9 +263,11 @@ impl Recipe {
 /// A struct is also read from an array, value by value: no other reader takes that, so it would be a recipe that says nothing to the rest.
 fn only_tables(text: &str) -> Result<(), RecipeError> {
     let whole: toml::Table = toml::from_str(text).map_err(|err| wrong(err.message()))?;
-    let tools = whole.get("environment").and_then(|environment| environment.get("tools")?.as_array());
+    let within =
+        |name| whole.get("environment").and_then(|environment: &toml::Value| environment.get(name)?.as_array());
     let tables = ["release", "source", "build", "environment", "limits"].into_iter();
-    let mut all = tables.filter_map(|name| whole.get(name)).chain(tools.into_iter().flatten());
+    let mut all =
+        tables.filter_map(|name| whole.get(name)).chain(["tools", "fetch"].into_iter().filter_map(within).flatten());
     if all.any(|value| !value.is_table()) { Err(wrong("an array stands where a table should")) } else { Ok(()) }
 }
 

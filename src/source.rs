@@ -4,6 +4,8 @@
 //! building. Links are made last and nothing is opened through one, in neither tree.
 
 mod commit;
+#[cfg(unix)]
+mod contents;
 mod debian;
 mod dsc;
 #[cfg(unix)]
@@ -15,6 +17,8 @@ mod remove;
 #[cfg(unix)]
 mod write;
 
+#[cfg(unix)]
+pub use contents::file_below;
 #[cfg(unix)]
 pub use materialise::{Special, export};
 #[cfg(unix)]

@@ -101,6 +101,8 @@ impl DepotFlags {
 
 /// Gives a plan the image that its lock names, if it names one. While it is used nothing may be removed from the store: the depot must stay.
 pub fn furnish(plan: &mut Plan, depot: &Depot, shown: bool, stop: &Stop) -> Result<(), Failure> {
+    // Before anything is fetched or unpacked.
+    plan.follows_source()?;
     let telling = Telling::new(shown);
     let (parts, progress) = (plan.pinned().parts(), |doing: Doing<'_>| telling.told(doing));
     let unpacking = Unpacking { parts, environment: plan.environment(), depot, stop, progress: &progress };

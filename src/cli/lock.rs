@@ -8,9 +8,11 @@ use super::vouchers::{self, Vouchers};
 use super::{places, reference, signals, ui};
 use crate::bundle::MAX_BUNDLE;
 use crate::environment::{Archive, Doing, Pinning};
+use crate::fetched::{self, Item, Refused};
 use crate::fs::{self, Existing};
 use crate::lock::{self, Kind, Lock, LockFile, MAX_LOCK_FILE, Pinned};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Fetch, Recipe};
+use crate::source;
 use crate::stop::Stop;
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -22,9 +24,14 @@ use std::path::{Path, PathBuf};
     after_help = "Writes countersign.lock beside the recipe: each part of the environment by its digest, and the digest of what they make \
 together. A lock that is there and fits the recipe stays as it is, but for --update.
 
+What the source depends on is had from the mirrors too, where [[environment.fetch]] names the lock files of cargo, pip, npm or go: each file \
+is held against the digest there, and no package manager runs. When only such a lock file has changed, the rest of the lock stays, but for \
+--update.
+
 A place is MIRROR:PATH. The mirror `local` is the directory of the recipe; others are named by --mirror, or in mirrors.toml:
   [mirrors]
   debian = [\"http://…\", \"/srv/debian\"]
+  crates = [\"https://…/crates\"]
 
 With --check and --keyring the lock's word about who vouches for its parts is checked, without a build: the signature of each release file \
 by a key of the keyring, the indices that it names, the packages that they name. With --bundle it is the lock that is signed there.
@@ -51,7 +58,8 @@ pub struct Args {
     /// Take release files that are older than they say that they are good for: of a suite that is archived, say
     #[arg(long)]
     allow_expired: bool,
-    /// Only say whether there is a lock that fits the recipe. Nothing is fetched, but with --keyring what shows who vouches for the parts
+    /// Only say whether there is a lock that fits the recipe and the source's lock files. Nothing is fetched, but with --keyring what shows
+    /// who vouches for the parts
     #[arg(long, conflicts_with_all = ["update", "allow_expired"])]
     check: bool,
     /// Check the lock that is signed in this bundle, and not the lock file
@@ -94,7 +102,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let own = std::env::consts::ARCH;
     let there = read(&file)?;
-    let state = state(&recipe, there.as_ref(), own);
+    let dependencies = dependencies(args, &recipe, own)?;
+    let state = state(&recipe, there.as_ref(), own, &dependencies);
     if args.check {
         let pinned = there.as_ref().and_then(|there| there.pinned.get(own)).filter(|_| state.is_ok());
         let vouchers = pinned.map(|pinned| vouchers(args, pinned, Some(&places::absolute(dir)?))).transpose()?;
@@ -111,8 +120,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let archive = archive(args, &recipe)?;
     let telling = Telling::new(!args.shown.quiet);
     let progress = |doing: Doing<'_>| telling.told(doing);
+    // When only what the source depends on is another, the rest of the environment stays.
+    let of_this = there.as_ref().filter(|there| !args.update && there.environment == recipe.environment.digest);
+    let before =
+        of_this.and_then(|there| there.pinned.get(own)).filter(|pinned| recipe.environment.fits(pinned).is_ok());
     let pinning = Pinning {
         environment: &recipe.environment,
+        dependencies: &dependencies,
+        before: before.map(Pinned::parts),
         architecture: &architecture,
         depot: &depot,
         archive: &archive,
@@ -122,6 +137,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let pinned = pinning.pin()?;
     drop(telling);
     recipe.environment.fits(&pinned).map_err(|what| Failure::usage(format!("{}: {what}", path.display())))?;
+    let epoch = u64::MAX;
+    let text = Lock { epoch, pinned: pinned.clone() }.to_string();
+    Lock::parse(&text)
+        .map_err(|err| Failure::new(Exit::CouldNotTell, format!("what is pinned makes no lock: {err}")))?;
     // Of other architectures what still fits.
     let mut new = LockFile { environment: recipe.environment.digest, pinned: Default::default() };
     if let Some(there) = there.filter(|there| there.environment == new.environment) {
@@ -187,14 +206,32 @@ fn read(file: &Path) -> Result<Option<LockFile>, Failure> {
     }
 }
 
-/// Whether there is a lock of this recipe for this machine, or why not.
-fn state(recipe: &Recipe, there: Option<&LockFile>, own: &str) -> Result<(), String> {
+/// What the lock files in the source name.
+fn dependencies(args: &Args, recipe: &Recipe, own: &str) -> Result<Vec<Vec<Item>>, Failure> {
+    let one = |fetch: &Fetch| {
+        let files = fetch.from.iter().map(|path| {
+            let bytes = match recipe.excludes(path) {
+                true => None,
+                false => source::file_below(&args.source, path, fetched::MAX_FILE)?,
+            };
+            Ok((path.to_string(), bytes.ok_or_else(|| Failure::usage(Refused::absent(path)))?))
+        });
+        let files = files.collect::<Result<Vec<_>, Failure>>()?;
+        fetched::items(fetch.kind, &files, own).map_err(Failure::usage)
+    };
+    recipe.environment.fetch.iter().map(one).collect()
+}
+
+/// Whether there is a lock of this recipe and source for this machine, or why not.
+fn state(recipe: &Recipe, there: Option<&LockFile>, own: &str, dependencies: &[Vec<Item>]) -> Result<(), String> {
     let there = there.ok_or("there is none")?;
     if there.environment != recipe.environment.digest {
         return Err("it was made for another [environment] than the recipe has now".to_owned());
     }
     let pinned = there.pinned.get(own).ok_or_else(|| format!("it has nothing for {own}"))?;
-    recipe.environment.fits(pinned)
+    recipe.environment.fits(pinned)?;
+    let mut each = recipe.environment.fetch.iter().zip(dependencies);
+    each.try_for_each(|(fetch, items)| fetched::fits(fetch.kind, items, pinned.parts()))
 }
 
 fn tell_state(args: &Args, file: &Path, state: Result<(), String>, vouchers: Option<&Vouchers>) -> Exit {

@@ -19,7 +19,7 @@ use super::reference::{self, Chosen};
 use super::sources::Asked;
 use super::vouchers::Vouchers;
 use super::{host, places, signals, ui};
-use crate::build::{self, Built, OutputCopy, Plan, Special};
+use crate::build::{self, BuildError, Built, OutputCopy, Plan, Special};
 use crate::bundle;
 use crate::digest::PayloadDigest;
 use crate::environment::DEFAULT_ROOTS;
@@ -236,6 +236,11 @@ fn plan(given: &Given<'_>, chosen: &Chosen) -> Result<Plan, Failure> {
     if plan.order().digest() != order.digest() {
         return Err(Failure::new(Exit::Broken, "the manifest's build order is not what its recipe and lock make"));
     }
+    plan.follows_source().map_err(|err| match err {
+        // Both are signed, and do not belong together.
+        BuildError::NotOfSource(_) | BuildError::Dependencies(_) => Failure::new(Exit::Broken, err),
+        err => err.into(),
+    })?;
     let default_roots = DEFAULT_ROOTS.map(Path::new);
     for root in &plan.roots() {
         if !places::is_below(root, &default_roots)? && !args.allow_root.iter().any(|allowed| allowed == root) {

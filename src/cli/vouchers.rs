@@ -3,14 +3,13 @@
 use super::depot::Telling;
 use super::exit::{Exit, Failure};
 use super::ui;
-use crate::environment::{self, Depot, Doing, Signed, VouchError, Vouched};
+use crate::environment::{self, ByWhom, Depot, Doing, Signed, VouchError, Vouched};
 use crate::fs;
 use crate::lock::{Part, Pinned};
 use crate::policy;
 use crate::statement::{Control, Provenance};
 use crate::stop::Stop;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Longest keyring.
@@ -31,8 +30,7 @@ pub fn keyrings(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
 
 /// Who vouches for how many parts.
 pub struct Vouchers {
-    /// By each key, and by the vendor alone.
-    counts: (BTreeMap<String, usize>, usize),
+    by: ByWhom,
     /// The release files, where that was checked.
     checked: Option<Vec<Signed>>,
     now: i64,
@@ -52,7 +50,7 @@ impl Vouchers {
             return Ok(claimed);
         }
         let keyrings = self::keyrings(keyrings)?;
-        if claimed.counts.0.is_empty() {
+        if claimed.by.keys.is_empty() {
             return Ok(Vouchers { checked: Some(Vec::new()), ..claimed });
         }
         let depot = depot.ok_or_else(|| Failure::new(Exit::Internal, "nothing to take the release files from"))?;
@@ -67,42 +65,45 @@ impl Vouchers {
         if let Some((first, _)) = found.doubts.first() {
             return Err(refusal(&found, first));
         }
-        Ok(Vouchers { counts: (found.keys, found.vendor), checked: Some(found.releases), now })
+        Ok(Vouchers { by: found.by, checked: Some(found.releases), now })
     }
 
     /// What the lock says, and nobody checked.
     pub fn claimed(pinned: &Pinned) -> Vouchers {
         let now = jiff::Timestamp::now().as_second();
-        Vouchers { counts: environment::claimed(pinned), checked: None, now }
+        Vouchers { by: environment::claimed(pinned), checked: None, now }
     }
 
     /// Notes in what is signed whether it was checked; nothing where there was nothing to check.
     pub fn note_in(&self, provenance: &mut Provenance) {
-        let (keys, vendor) = &self.counts;
+        let ByWhom { keys, source, vendor } = &self.by;
         let state = match self.checked {
-            Some(_) if !keys.is_empty() || *vendor > 0 => Control::Enforced,
+            Some(_) if !keys.is_empty() || source + vendor > 0 => Control::Enforced,
             None if !keys.is_empty() => Control::NotEnforced,
+            // What the source vouches for was looked at before the steps ran.
+            None if *source > 0 => Control::Enforced,
             _ => return,
         };
         provenance.controls.insert(policy::VOUCHERS.to_owned(), state);
     }
 
     fn who(&self) -> String {
-        let (keys, vendor) = &self.counts;
-        let mut words: Vec<String> =
-            keys.iter().map(|(key, n)| format!("{} by openpgp:{key}", ui::count(*n, "part"))).collect();
-        if *vendor > 0 {
-            let n = if words.is_empty() { ui::count(*vendor, "part") } else { vendor.to_string() };
-            words.push(format!("{n} by the vendor alone"));
-        }
-        words.join("; ")
+        let ByWhom { keys, source, vendor } = &self.by;
+        let keys = keys.iter().map(|(key, n)| (*n, format!("openpgp:{key}")));
+        let others = [(*source, "the source's own lock files".to_owned()), (*vendor, "the vendor alone".to_owned())];
+        let all = keys.chain(others).filter(|(n, _)| *n > 0).enumerate();
+        let words = all.map(|(at, (n, who))| match at {
+            0 => format!("{} by {who}", ui::count(n, "part")),
+            _ => format!("{n} by {who}"),
+        });
+        words.collect::<Vec<_>>().join("; ")
     }
 
     /// Lines of a table: nothing where nobody claims anything, and nobody asked.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let who = self.who();
         let Some(releases) = &self.checked else {
-            return match self.counts.0.is_empty() {
+            return match self.by.keys.is_empty() {
                 true => Vec::new(),
                 false => vec![("vouched", format!("not checked, no --keyring; the lock says: {who}"))],
             };
@@ -130,8 +131,8 @@ impl Vouchers {
 
     /// For programs; null where there are no parts.
     pub fn json(&self) -> Value {
-        let (keys, vendor) = &self.counts;
-        if keys.is_empty() && *vendor == 0 {
+        let ByWhom { keys, source, vendor } = &self.by;
+        if self.by == ByWhom::default() {
             return Value::Null;
         }
         let release = |release: &Signed| {
@@ -142,7 +143,7 @@ impl Vouchers {
             })
         };
         json!({
-            "checked": self.checked.is_some(), "openpgp": keys, "vendor": vendor,
+            "checked": self.checked.is_some(), "openpgp": keys, "source": source, "vendor": vendor,
             "releases": self.checked.iter().flatten().map(release).collect::<Vec<_>>(),
         })
     }

@@ -56,6 +56,18 @@ pub enum DepotError {
     Panicked,
 }
 
+/// Why a file is not kept.
+enum Refusal<E> {
+    Store(StoreError),
+    Theirs(E),
+}
+
+impl<E> From<StoreError> for Refusal<E> {
+    fn from(err: StoreError) -> Refusal<E> {
+        Refusal::Store(err)
+    }
+}
+
 impl Depot {
     /// The store first, then the mirrors.
     pub fn new(store: Store, mirrors: Mirrors) -> Depot {
@@ -97,28 +109,7 @@ impl Depot {
                 missing.push(part);
             }
         }
-        let (next, left) = (AtomicUsize::new(0), AtomicUsize::new(missing.len()));
-        let failed = Mutex::new(None);
-        let work = || {
-            while let Some(part) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                progress(left.load(Ordering::Relaxed));
-                let got = stop.check().map_err(DepotError::from).and_then(|()| self.get(part));
-                if let Err(err) = got {
-                    // The first to fail is told of, and nothing more begun.
-                    next.store(missing.len(), Ordering::Relaxed);
-                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(err);
-                }
-                left.fetch_sub(1, Ordering::Relaxed);
-            }
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..AT_ONCE.min(missing.len())).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| DepotError::Panicked))
-        })?;
-        match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(err) => Err(err),
-            None => Ok(()),
-        }
+        each_of(&missing, stop, progress, &|part| self.get(part)).map(drop)
     }
 
     fn get(&self, part: &Part) -> Result<(), DepotError> {
@@ -147,6 +138,63 @@ impl Depot {
         let mut fetched = fetched.map_err(|why| DepotError::Fetch { what: place.to_string(), why })?;
         Ok(self.store.learn_blob(&fetched.what, &mut fetched.bytes, most)?)
     }
+
+    /// The same, if `good` says so of the file: it is told what the file is called for people, where it lies for now, and its digest.
+    pub fn learn_if<E: From<DepotError>>(
+        &self,
+        place: &Place,
+        most: u64,
+        good: &dyn Fn(&str, &Path, &Sha256) -> Result<(), E>,
+    ) -> Result<(Sha256, u64), E> {
+        let fetched = self.mirrors.open(place);
+        let mut fetched = fetched.map_err(|why| DepotError::Fetch { what: place.to_string(), why })?;
+        let what = fetched.what.clone();
+        let found = self.store.learn_blob_if(&what, &mut fetched.bytes, most, &|path, sha256| {
+            good(&what, path, sha256).map_err(Refusal::Theirs)
+        });
+        found.map_err(|refusal| match refusal {
+            Refusal::Store(err) => DepotError::from(err).into(),
+            Refusal::Theirs(err) => err,
+        })
+    }
+}
+
+/// Does the same with each of several things, some of them at a time; what came of it, in their order, or the first error. `progress` is told
+/// how many are still to be done.
+pub(super) fn each_of<T: Sync, R: Send, E: From<DepotError> + Send>(
+    all: &[T],
+    stop: &Stop,
+    progress: &(dyn Fn(usize) + Sync),
+    act: &(dyn Fn(&T) -> Result<R, E> + Sync),
+) -> Result<Vec<R>, E> {
+    let (next, left) = (AtomicUsize::new(0), AtomicUsize::new(all.len()));
+    let (failed, done) = (Mutex::new(None), Mutex::new(Vec::with_capacity(all.len())));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(at) else { return };
+            progress(left.load(Ordering::Relaxed));
+            match stop.check().map_err(|err| E::from(DepotError::from(err))).and_then(|()| act(one)) {
+                Ok(result) => done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, result)),
+                Err(err) => {
+                    // The first to fail is told of, and nothing more begun.
+                    next.store(all.len(), Ordering::Relaxed);
+                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(err);
+                }
+            }
+            left.fetch_sub(1, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE.min(all.len())).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| DepotError::Panicked))
+    })?;
+    if let Some(err) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        return Err(err);
+    }
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 /// For people.

@@ -6,10 +6,11 @@ use super::depot::{Depot, DepotError, named};
 use crate::debian::assemble::{self, AssembleError};
 use crate::debian::version::Version;
 use crate::digest::{Sha256, TreeDigest};
+use crate::fetched::layout;
 use crate::lock::{Class, Image, Kind, Part, Pinned, RESERVED};
 use crate::oci::{self, Blobs, OciError};
 use crate::path::TreePath;
-use crate::recipe::{Environment, Tool};
+use crate::recipe::{Environment, Fetch, Tool};
 use crate::rootfs::{Builder, Limits, RootfsError, below, tar};
 use crate::scan::{self, Options, ScanError};
 use crate::statement::Word;
@@ -154,6 +155,9 @@ impl Unpacking<'_> {
             self.stop.check().map_err(DepotError::from)?;
             self.one(part, &mut builder)?;
         }
+        for fetch in &self.environment.fetch {
+            layout::finish(&mut builder, fetch)?;
+        }
         let root = making.path().join("root");
         builder.finish(&root, TIME)?;
         if self.environment.kind() == Kind::Debian {
@@ -182,6 +186,16 @@ impl Unpacking<'_> {
                 // The lock fits the recipe, or there is no plan.
                 None => Ok(()),
             },
+            class if class.is_dependency() => {
+                let of_it = |fetch: &&Fetch| fetch.kind.classes().contains(&class);
+                let Some(fetch) = self.environment.fetch.iter().find(of_it) else { return Ok(()) };
+                layout::put(builder, fetch, part, &mut || self.depot.part(part).map_err(Laid::Depot)).map_err(|err| {
+                    match err {
+                        Laid::Depot(err) => err.into(),
+                        Laid::Rootfs(err) => fail(err),
+                    }
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -220,10 +234,25 @@ impl Unpacking<'_> {
 
     fn view(&self, base: PathBuf) -> Result<View, ImageError> {
         let paths = match self.environment.kind() {
-            Kind::Host => self.environment.tools.iter().map(|tool| tool.at.clone()).collect(),
+            Kind::Host => {
+                let tools = self.environment.tools.iter().map(|tool| &tool.at);
+                tools.chain(self.environment.fetch.iter().map(|fetch| &fetch.at)).cloned().collect()
+            }
             _ => paths(&base)?,
         };
         Ok(View::image(base, paths))
+    }
+}
+
+/// Why a dependency is not unpacked.
+enum Laid {
+    Depot(DepotError),
+    Rootfs(RootfsError),
+}
+
+impl From<RootfsError> for Laid {
+    fn from(err: RootfsError) -> Laid {
+        Laid::Rootfs(err)
     }
 }
 

@@ -17,6 +17,6 @@ pub use depot::{Depot, DepotError, MOST, are_materials};
 pub use fingerprint::{Cache, Counts, Fingerprint, FingerprintError, serve};
 pub use image::{Doing, ImageError, Unpacking, furnish, tree_of};
 pub use materials::{BUNDLE, Collected, MaterialsError, SOURCE, Unpacked, unpack};
-pub use pin::{Archive, PinError, Pinning};
+pub use pin::{Archive, DependencyError, PinError, Pinning};
 pub use view::View;
-pub use vouched::{Doubt, Open, Signed, VouchError, Vouched, check as vouched, claimed, evidence};
+pub use vouched::{ByWhom, Doubt, Open, Signed, VouchError, Vouched, check as vouched, claimed, evidence};

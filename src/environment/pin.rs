@@ -3,16 +3,19 @@
 
 #[cfg(feature = "debian")]
 mod debian;
+mod fetched;
 mod oci;
 
 #[cfg(feature = "debian")]
 pub use debian::DebianError;
 #[cfg(feature = "debian")]
 pub(super) use debian::{architecture, indices, keyring};
+pub use fetched::DependencyError;
 pub(super) use oci::platform;
 
 use super::depot::{Depot, DepotError, MOST};
 use super::image::{Doing, ImageError, Unpacking};
+use crate::fetched::Item;
 use crate::lock::{Class, Image, Part, PartRefused, PartWord, Pinned, Place, RootRefused, Roots, Voucher};
 use crate::oci::OciError;
 use crate::recipe::{Environment, Tool, Wants};
@@ -47,6 +50,9 @@ pub enum PinError {
         "this program was built without Debian's release files (feature `debian`): it can use such a lock, but not make one"
     )]
     NotBuilt,
+    /// What the source depends on.
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
     /// A name or version that no lock can hold.
     #[error("{0:?}: {1}")]
     Word(String, PartRefused),
@@ -77,6 +83,10 @@ pub struct Archive {
 pub struct Pinning<'p> {
     /// What the recipe asks for.
     pub environment: &'p Environment,
+    /// What the lock files in the source name, for each of the recipe's `fetch`.
+    pub dependencies: &'p [Vec<Item>],
+    /// The parts of an earlier lock of the same environment, where they are to stay as far as they are still right.
+    pub before: Option<&'p [Part]>,
     /// The machine, as `uname -m` says.
     pub architecture: &'p Word,
     /// Where parts come from and go to.
@@ -92,17 +102,12 @@ pub struct Pinning<'p> {
 impl Pinning<'_> {
     /// Pins it.
     pub fn pin(&self) -> Result<Pinned, PinError> {
-        let mut parts = match &self.environment.wants {
-            Wants::Host { .. } => Vec::new(),
-            Wants::Rootfs { image } => vec![self.learn(Class::Archive, last_name(image), "-", image)?],
-            Wants::Oci { image, reference } => oci::pin(self, image, reference.as_deref())?,
-            #[cfg(feature = "debian")]
-            Wants::Debian { suites, components, packages } => debian::pin(self, suites, components, packages)?,
-            #[cfg(not(feature = "debian"))]
-            Wants::Debian { .. } => return Err(PinError::NotBuilt),
+        let mut parts = match self.before {
+            Some(before) => before.iter().filter(|part| !part.class.is_dependency()).cloned().collect(),
+            None => self.of_the_environment()?,
         };
-        for tool in &self.environment.tools {
-            parts.push(self.learn(Class::Tool, tool.name.as_str(), tool.version.as_str(), self.place(tool)?)?);
+        for (fetch, items) in self.environment.fetch.iter().zip(self.dependencies) {
+            parts.extend(fetched::pin(self, fetch, items)?);
         }
         parts.sort();
         parts.dedup();
@@ -119,6 +124,23 @@ impl Pinning<'_> {
             }
         };
         Ok(Pinned { kind: environment.kind(), roots, image })
+    }
+
+    /// All parts but what the source depends on.
+    fn of_the_environment(&self) -> Result<Vec<Part>, PinError> {
+        let mut parts = match &self.environment.wants {
+            Wants::Host { .. } => Vec::new(),
+            Wants::Rootfs { image } => vec![self.learn(Class::Archive, last_name(image), "-", image)?],
+            Wants::Oci { image, reference } => oci::pin(self, image, reference.as_deref())?,
+            #[cfg(feature = "debian")]
+            Wants::Debian { suites, components, packages } => debian::pin(self, suites, components, packages)?,
+            #[cfg(not(feature = "debian"))]
+            Wants::Debian { .. } => return Err(PinError::NotBuilt),
+        };
+        for tool in &self.environment.tools {
+            parts.push(self.learn(Class::Tool, tool.name.as_str(), tool.version.as_str(), self.place(tool)?)?);
+        }
+        Ok(parts)
     }
 
     fn learn(&self, class: Class, name: &str, version: &str, place: &Place) -> Result<Part, PinError> {

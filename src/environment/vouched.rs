@@ -16,13 +16,22 @@ use crate::lock::{Class, Part, Pinned, Voucher};
 use std::collections::BTreeMap;
 use std::io::Read;
 
+/// For how many parts who vouches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByWhom {
+    /// Keys, by fingerprint.
+    pub keys: BTreeMap<String, usize>,
+    /// The source's own lock files, against which a build holds the lock before anything runs.
+    pub source: usize,
+    /// Nobody but the vendor.
+    pub vendor: usize,
+}
+
 /// What was found of the parts of a lock.
 #[derive(Debug, Default)]
 pub struct Vouched {
-    /// How many parts each of these keys vouches for, by fingerprint.
-    pub keys: BTreeMap<String, usize>,
-    /// Parts that nobody but the vendor vouches for, as the lock says.
-    pub vendor: usize,
+    /// Who vouches for those that are as the lock says.
+    pub by: ByWhom,
     /// Release files that count.
     pub releases: Vec<Signed>,
     /// Parts for which it is not as the lock says. Those that come first in the chain are the first; empty when all is well.
@@ -114,16 +123,17 @@ pub enum VouchError {
     NotBuilt,
 }
 
-/// What a lock says, unchecked: how many parts each key is said to vouch for, and how many are the vendor's alone.
-pub fn claimed(pinned: &Pinned) -> (BTreeMap<String, usize>, usize) {
-    let (mut keys, mut vendor) = (BTreeMap::new(), 0);
+/// What a lock says, unchecked.
+pub fn claimed(pinned: &Pinned) -> ByWhom {
+    let mut by = ByWhom::default();
     for part in pinned.parts() {
         match &part.voucher {
-            Voucher::OpenPgp(key) => *keys.entry(key.clone()).or_default() += 1,
-            Voucher::Vendor => vendor += 1,
+            Voucher::OpenPgp(key) => *by.keys.entry(key.clone()).or_default() += 1,
+            Voucher::Source => by.source += 1,
+            Voucher::Vendor => by.vendor += 1,
         }
     }
-    (keys, vendor)
+    by
 }
 
 /// Parts that are read to check vouchers: release files and indices.
@@ -160,8 +170,8 @@ pub fn check(pinned: &Pinned, keyrings: &[Vec<u8>], now: i64, open: &mut Open<'_
 /// The same without the feature: nothing can be said of a lock that claims something.
 #[cfg(not(feature = "debian"))]
 pub fn check(pinned: &Pinned, _: &[Vec<u8>], _: i64, _: &mut Open<'_>) -> Result<Vouched, VouchError> {
-    let (keys, vendor) = claimed(pinned);
-    if keys.is_empty() { Ok(Vouched { vendor, ..Vouched::default() }) } else { Err(VouchError::NotBuilt) }
+    let by = claimed(pinned);
+    if by.keys.is_empty() { Ok(Vouched { by, ..Vouched::default() }) } else { Err(VouchError::NotBuilt) }
 }
 
 #[cfg(all(test, feature = "debian"))]

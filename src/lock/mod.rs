@@ -179,7 +179,7 @@ impl Pinned {
         {
             let part: Part = line.parse().map_err(|why| LockError::Part(number, why))?;
             let after = image.parts.last().is_none_or(|before| *before < part);
-            if !after || (kind == Kind::Host && part.class != Class::Tool) {
+            if !after || (kind == Kind::Host && !part.class.is_of_every_kind()) {
                 return Err(LockError::Line(number));
             }
             if image.parts.len() == MAX_PARTS {

@@ -49,6 +49,16 @@ pub enum Class {
     Release,
     /// An archive with a tool, unpacked where the recipe says.
     Tool,
+    /// A crate of Rust's.
+    Crate,
+    /// A wheel or source distribution of Python's.
+    Python,
+    /// A tarball of an npm package.
+    Npm,
+    /// The `go.mod` of a Go module.
+    GoMod,
+    /// The files of a Go module.
+    GoZip,
 }
 
 /// 1 to 256 printable characters of ASCII without blanks.
@@ -62,6 +72,8 @@ pub enum Voucher {
     Vendor,
     /// A distribution: the fingerprint of the OpenPGP key that signed the release file that names the part, in lower-case hex digits.
     OpenPgp(String),
+    /// The source that is built: a lock file in it names the part by a digest.
+    Source,
 }
 
 /// A hint where a part can be had: a mirror's name and a path there. The digest decides what is taken.
@@ -88,14 +100,16 @@ pub enum PartRefused {
     #[error("not a place: `MIRROR:PATH`, the path relative and without `.`, `..` and blanks")]
     Place,
     /// See [`Voucher`].
-    #[error("neither `vendor` nor `openpgp:` and 40 or 64 lower-case hex digits")]
+    #[error(
+        "neither `vendor` nor `openpgp:` and 40 or 64 lower-case hex digits; `source` for what the source depends on, and for that alone"
+    )]
     Voucher,
     /// Not the seven fields.
     #[error("not class, name, version, digest, size, voucher and place")]
     Fields,
 }
 
-const CLASSES: [(Class, &str); 8] = [
+const CLASSES: [(Class, &str); 13] = [
     (Class::Archive, "archive"),
     (Class::Deb, "deb"),
     (Class::Index, "index"),
@@ -104,12 +118,27 @@ const CLASSES: [(Class, &str); 8] = [
     (Class::Layer, "oci-layer"),
     (Class::Release, "release"),
     (Class::Tool, "tool"),
+    (Class::Crate, "crate"),
+    (Class::Python, "python"),
+    (Class::Npm, "npm"),
+    (Class::GoMod, "go-mod"),
+    (Class::GoZip, "go-zip"),
 ];
 
 impl Class {
     /// As a lock has it.
     pub fn word(self) -> &'static str {
         CLASSES.iter().find(|(class, _)| *class == self).map_or("", |(_, word)| word)
+    }
+
+    /// Whether it is something that the source depends on, named by a lock file in the source.
+    pub fn is_dependency(self) -> bool {
+        matches!(self, Class::Crate | Class::Python | Class::Npm | Class::GoMod | Class::GoZip)
+    }
+
+    /// Whether it may be there with every kind of environment.
+    pub fn is_of_every_kind(self) -> bool {
+        self == Class::Tool || self.is_dependency()
     }
 }
 
@@ -160,6 +189,7 @@ impl FromStr for Voucher {
         };
         match text.strip_prefix("openpgp:") {
             None if text == "vendor" => Ok(Voucher::Vendor),
+            None if text == "source" => Ok(Voucher::Source),
             Some(fingerprint) if hex(fingerprint) => Ok(Voucher::OpenPgp(fingerprint.to_owned())),
             _ => Err(PartRefused::Voucher),
         }
@@ -185,6 +215,7 @@ impl fmt::Display for Voucher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Voucher::Vendor => f.write_str("vendor"),
+            Voucher::Source => f.write_str("source"),
             Voucher::OpenPgp(fingerprint) => write!(f, "openpgp:{fingerprint}"),
         }
     }
@@ -213,6 +244,9 @@ impl FromStr for Part {
             voucher: voucher.parse()?,
             place: place.parse()?,
         };
+        if part.class.is_dependency() != (part.voucher == Voucher::Source) {
+            return Err(PartRefused::Voucher);
+        }
         // Of spellings only the number's is left (`+5`, `007`).
         if part.to_string() == text { Ok(part) } else { Err(PartRefused::Fields) }
     }
@@ -232,6 +266,10 @@ mod tests {
         assert_eq!((part.class, part.size, part.version.as_str()), (Class::Deb, 1_903_264, "2:2.36-9+deb12u10"));
         assert_eq!(part.to_string(), good);
         assert_eq!(format!("tool go 1 {hex} 0 vendor -").parse::<Part>().unwrap().place, Place::Unknown);
+        let serde = format!("crate serde 1.0.219 {hex} 5 source crates:serde/serde-1.0.219.crate");
+        assert_eq!(serde.parse::<Part>().unwrap().to_string(), serde);
+        assert_eq!(serde.replace("source", "vendor").parse::<Part>(), Err(PartRefused::Voucher));
+        assert_eq!(serde.replace("crate serde", "tool serde").parse::<Part>(), Err(PartRefused::Voucher));
         for (from, to, why) in [
             ("deb ", "rpm ", PartRefused::Fields),
             ("deb ", "deb  ", PartRefused::Fields),

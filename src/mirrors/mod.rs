@@ -130,6 +130,46 @@ impl Mirrors {
         }
     }
 
+    /// Opens the page of a directory of a mirror: of one that is a directory the file `index.html` in it.
+    pub fn page(&self, mirror: &str, dir: &str) -> Result<Fetched, MirrorError> {
+        let bases = self.by_name.get(mirror).ok_or_else(|| MirrorError::Unknown(mirror.to_owned()))?;
+        let mut first = None;
+        for base in bases {
+            let page = match base {
+                Base::Dir(_) => format!("{dir}/index.html"),
+                Base::Http(_) => format!("{dir}/"),
+            };
+            match self.open_at(base, &page) {
+                Ok(fetched) => return Ok(fetched),
+                Err(err) => first = first.or(Some(err)),
+            }
+        }
+        Err(first.unwrap_or(MirrorError::NoPlace))
+    }
+
+    /// The place of a URL that is below a base of some mirror.
+    pub fn place_of(&self, url: &str) -> Option<Place> {
+        let bases = self.by_name.iter().flat_map(|(name, bases)| bases.iter().map(move |base| (name, base)));
+        let mut places = bases.filter_map(|(name, base)| match base {
+            Base::Http(base) => format!("{name}:{}", url.strip_prefix(base.as_str())?.strip_prefix('/')?).parse().ok(),
+            Base::Dir(_) => None,
+        });
+        places.next()
+    }
+
+    /// The place of a path below the hosts of a mirror, of which a base may be a directory: `/` is the top of a base that is one of this machine.
+    pub fn place_on_host(&self, mirror: &str, path: &str) -> Option<Place> {
+        let mut places = self.by_name.get(mirror)?.iter().filter_map(|base| match base {
+            Base::Dir(_) => format!("{mirror}:{path}").parse().ok(),
+            Base::Http(base) => {
+                let (scheme, rest) = base.split_once("://")?;
+                let host = rest.split('/').next()?;
+                self.place_of(&format!("{scheme}://{host}/{path}"))
+            }
+        });
+        places.next()
+    }
+
     /// The file or directory at a place, where a mirror that is a directory has it.
     pub fn local(&self, place: &Place) -> Option<PathBuf> {
         let Place::Mirror { mirror, path } = place else { return None };
@@ -169,6 +209,25 @@ mod tests {
         for bad in ["relative", "ftp://x", "http://a b", "file:///x", ""] {
             assert!(matches!(mirrors.clone().add("x", bad), Err(MirrorError::Base(_))), "{bad}");
         }
+        mirrors.add("files", "https://files.example/all/").unwrap();
+        mirrors.add("index", "https://index.example/root").unwrap();
+        let place = |url| mirrors.place_of(url).map(|place| place.to_string());
+        assert_eq!(place("https://files.example/all/a/b.whl").as_deref(), Some("files:a/b.whl"));
+        for other in
+            ["https://files.example/allx/b.whl", "http://files.example/all/b", "https://files.example/all/../b", "/b"]
+        {
+            assert_eq!(place(other), None, "{other}");
+        }
+        let place = |mirror, path| mirrors.place_on_host(mirror, path).map(|place| place.to_string());
+        assert_eq!(place("index", "root/p/a").as_deref(), Some("index:p/a"));
+        assert_eq!(place("local", "p/a").as_deref(), Some("local:p/a"));
+        assert_eq!((place("index", "p/a"), place("none", "p/a")), (None, None));
+        std::fs::create_dir(two.path().join("d")).unwrap();
+        std::fs::write(two.path().join("d/index.html"), "page").unwrap();
+        let mut page = String::new();
+        mirrors.page("local", "d").unwrap().bytes.read_to_string(&mut page).unwrap();
+        assert_eq!(page, "page");
+        assert!(mirrors.page("local", "e").is_err() && mirrors.page("none", "d").is_err());
         assert!(mirrors.clone().add("a:b", "/x").is_err() && mirrors.clone().add("", "/x").is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{RecipeError, wrong};
 use crate::digest::{self, Sha256};
+use crate::fetched::Ecosystem;
 use crate::json;
 use crate::lock::{Class, Kind, PartWord, Pinned, Place, Roots};
 use crate::path::TreePath;
@@ -19,6 +20,8 @@ pub struct Environment {
     pub wants: Wants,
     /// Archives that are unpacked into it.
     pub tools: Vec<Tool>,
+    /// What the source depends on, put into it.
+    pub fetch: Vec<Fetch>,
     /// SHA-256 of the one spelling of all that.
     pub digest: Sha256,
 }
@@ -80,6 +83,19 @@ pub struct Tool {
     pub strip: u8,
 }
 
+/// What lock files in the source name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whose lock files they are.
+    pub kind: Ecosystem,
+    /// The lock files; never empty.
+    pub from: Vec<TreePath>,
+    /// The directory in the environment that the files are put into.
+    pub at: TreePath,
+    /// The mirror that has them.
+    pub mirror: String,
+}
+
 #[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Typed {
@@ -101,6 +117,17 @@ pub(super) struct Typed {
     packages: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tools: Vec<TypedTool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fetch: Vec<TypedFetch>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TypedFetch {
+    kind: Ecosystem,
+    from: Vec<String>,
+    at: Option<String>,
+    mirror: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,31 +149,23 @@ enum TypedFrom {
 }
 
 impl Typed {
-    pub(super) fn check(self) -> Result<Environment, RecipeError> {
+    pub(super) fn check(mut self) -> Result<Environment, RecipeError> {
+        for fetch in &mut self.fetch {
+            fetch.at.get_or_insert_with(|| format!("/vendor/{}", fetch.kind.word()));
+            fetch.mirror.get_or_insert_with(|| fetch.kind.mirror().to_owned());
+        }
         let digest = digest::sha256(&json::print(&self));
         let tools = self.tools.iter().map(TypedTool::check).collect::<Result<Vec<_>, _>>()?;
         let names: BTreeSet<&PartWord> = tools.iter().map(|tool| &tool.name).collect();
         if names.len() != tools.len() || tools.len() > MOST {
             return Err(wrong("environment.tools has a name twice, or too many"));
         }
-        for tool in &tools {
-            let within = |other: &&Tool| {
-                other.name != tool.name
-                    && tool
-                        .at
-                        .as_bytes()
-                        .strip_prefix(other.at.as_bytes())
-                        .is_some_and(|rest| rest.first() == Some(&b'/'))
-            };
-            if tools.iter().any(|other| other.name != tool.name && other.at == tool.at)
-                || tools.iter().find(within).is_some()
-            {
-                return Err(wrong(format!(
-                    "environment.tools: {} is unpacked into another tool's directory",
-                    tool.name
-                )));
-            }
+        let fetch = self.fetch.iter().map(TypedFetch::check).collect::<Result<Vec<_>, _>>()?;
+        let kinds: BTreeSet<Ecosystem> = fetch.iter().map(|fetch| fetch.kind).collect();
+        if kinds.len() != fetch.len() {
+            return Err(wrong("environment.fetch has a kind twice"));
         }
+        apart(&tools, &fetch)?;
         self.only_keys_of_the_kind()?;
         let needed = |key: &str| wrong(format!("environment.{key} is needed with kind = {:?}", self.kind.word()));
         let place = |key: &str, text: &Option<String>| {
@@ -169,7 +188,7 @@ impl Typed {
                 packages: words("packages", self.packages.as_ref().ok_or_else(|| needed("packages"))?)?,
             },
         };
-        Ok(Environment { wants, tools, digest })
+        Ok(Environment { wants, tools, fetch, digest })
     }
 
     /// A key of another kind would be taken and do nothing.
@@ -210,9 +229,7 @@ impl TypedTool {
                 each.iter().map(|(name, text)| Ok((name.clone(), place(text)?))).collect::<Result<_, RecipeError>>()?
             }
         };
-        let roots = Roots::new(false, [std::path::Path::new(&self.at)]);
-        let roots = roots.map_err(|err| wrong(format!("environment.tools.at: {err}")))?;
-        let at = roots.below().next().cloned().ok_or_else(|| wrong("environment.tools.at is empty"))?;
+        let at = place_in_environment("environment.tools.at", &self.at)?;
         if self.strip > 8 {
             return Err(wrong("environment.tools.strip is more than 8"));
         }
@@ -223,6 +240,46 @@ impl TypedTool {
             at,
             strip: self.strip,
         })
+    }
+}
+
+impl TypedFetch {
+    fn check(&self) -> Result<Fetch, RecipeError> {
+        let path = |text: &String| {
+            let path = TreePath::from_bytes(text.as_bytes());
+            path.map_err(|err| wrong(format!("environment.fetch.from = {text:?}: {err}")))
+        };
+        let from = self.from.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+        let distinct: BTreeSet<&TreePath> = from.iter().collect();
+        if from.is_empty() || from.len() > MOST || distinct.len() != from.len() {
+            return Err(wrong(format!("environment.fetch.from is empty, longer than {MOST}, or has a path twice")));
+        }
+        let mirror = self.mirror.clone().unwrap_or_else(|| self.kind.mirror().to_owned());
+        if !matches!(format!("{mirror}:x").parse(), Ok(Place::Mirror { mirror: own, .. }) if own == mirror) {
+            return Err(wrong(format!("environment.fetch.mirror = {mirror:?} is not the name of a mirror")));
+        }
+        let at = self.at.clone().unwrap_or_else(|| format!("/vendor/{}", self.kind.word()));
+        Ok(Fetch { kind: self.kind, from, at: place_in_environment("environment.fetch.at", &at)?, mirror })
+    }
+}
+
+/// A directory of the environment that something is put into.
+fn place_in_environment(key: &str, at: &str) -> Result<TreePath, RecipeError> {
+    let roots = Roots::new(false, [std::path::Path::new(at)]).map_err(|err| wrong(format!("{key}: {err}")))?;
+    roots.below().next().cloned().ok_or_else(|| wrong(format!("{key} is empty")))
+}
+
+/// Nothing is put into the directory of something else.
+fn apart(tools: &[Tool], fetch: &[Fetch]) -> Result<(), RecipeError> {
+    let tools = tools.iter().map(|tool| (format!("environment.tools: {}", tool.name), &tool.at));
+    let fetch = fetch.iter().map(|fetch| (format!("environment.fetch: {}", fetch.kind.word()), &fetch.at));
+    let mut all: Vec<(String, Vec<u8>)> =
+        tools.chain(fetch).map(|(name, at)| (name, [at.as_bytes(), b"/"].concat())).collect();
+    all.sort_by(|a, b| a.1.cmp(&b.1));
+    // With the slash, what is below a directory comes directly behind it.
+    match all.windows(2).find(|pair| pair[1].1.starts_with(&pair[0].1)) {
+        Some(pair) => Err(wrong(format!("{} is unpacked into another's directory", pair[1].0))),
+        None => Ok(()),
     }
 }
 
@@ -263,7 +320,7 @@ impl Environment {
 
     /// Whether there is anything that a lock file has to pin: of a host's own paths there is not.
     pub fn needs_lock(&self) -> bool {
-        self.kind() != Kind::Host || !self.tools.is_empty()
+        self.kind() != Kind::Host || !self.tools.is_empty() || !self.fetch.is_empty()
     }
 
     /// Whether a lock is one of this environment: who reads the recipe must not judge another than the one that is signed. The first thing
@@ -287,15 +344,21 @@ impl Environment {
         if tools != locked || named(Class::Tool).count() != self.tools.len() {
             return Err("other tools".to_owned());
         }
+        // What the source names is known to who has the source; here, that something is there of each, and nothing else.
+        for fetch in &self.fetch {
+            if !pinned.parts().iter().any(|part| fetch.kind.classes().contains(&part.class)) {
+                return Err(format!("nothing that {} depends on", fetch.kind.word()));
+            }
+        }
+        let dependencies: Vec<Class> = self.fetch.iter().flat_map(|fetch| fetch.kind.classes()).copied().collect();
         let classes: &[Class] = match self.kind() {
             Kind::Host => &[],
             Kind::Rootfs => &[Class::Archive],
             Kind::Oci => &[Class::Manifest, Class::Config, Class::Layer],
             Kind::Debian => &[Class::Deb, Class::Index, Class::Release],
         };
-        if let Some(part) =
-            pinned.parts().iter().find(|part| part.class != Class::Tool && !classes.contains(&part.class))
-        {
+        let of_the_kind = |class| class == Class::Tool || classes.contains(&class) || dependencies.contains(&class);
+        if let Some(part) = pinned.parts().iter().find(|part| !of_the_kind(part.class)) {
             return Err(format!("a part of the class {}", part.class.word()));
         }
         match &self.wants {
@@ -327,107 +390,4 @@ impl Environment {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recipe::Recipe;
-
-    const HEAD: &str = "name = \"a\"\nversion = \"1\"\n[build]\nsteps = [[\"x\"]]\noutputs = [\"o\"]\n[environment]\n";
-
-    fn read(text: &str) -> Result<Environment, String> {
-        Recipe::parse(format!("{HEAD}{text}").as_bytes())
-            .map(|recipe| recipe.environment)
-            .map_err(|err| err.to_string())
-    }
-
-    const GO: &str = "[[environment.tools]]\nname = \"go\"\nversion = \"1.22\"\nfrom = \"go:go.tar.gz\"\nat = \"/opt/go\"\nstrip = 1\n";
-
-    #[test]
-    fn every_kind() {
-        let debian =
-            read("kind = \"debian\"\nsuites = [\"bookworm\", \"security:bookworm-security\"]\npackages = [\"gcc\"]\n");
-        let Wants::Debian { suites, components, packages } = debian.unwrap().wants else { panic!() };
-        assert_eq!((suites[0].mirror.as_str(), suites[1].mirror.as_str()), ("debian", "security"));
-        assert_eq!(
-            (suites[1].name.as_str(), components[0].as_str(), packages[0].as_str()),
-            ("bookworm-security", "main", "gcc")
-        );
-        assert_eq!(read("kind = \"rootfs\"\nimage = \"local:a.tar\"\n").unwrap().kind(), Kind::Rootfs);
-        assert_eq!(read("kind = \"oci\"\nimage = \"local:a\"\nreference = \"v1\"\n").unwrap().kind(), Kind::Oci);
-        let host = read(GO).unwrap();
-        assert!(host.needs_lock() && !read("").unwrap().needs_lock());
-        assert_eq!((host.tools[0].at.as_bytes(), host.tools[0].strip), (&b"opt/go"[..], 1));
-        assert_ne!(host.digest, read("").unwrap().digest);
-        assert_eq!(read("kind = \"host\"").unwrap().digest, read("").unwrap().digest, "one spelling");
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let debian = "kind = \"debian\"\nsuites = [\"bookworm\"]\npackages = [\"gcc\"]\n";
-        for (text, why) in [
-            ("kind = \"rootfs\"\n".to_owned(), "image is needed"),
-            ("kind = \"rootfs\"\nimage = \"a.tar\"\n".to_owned(), "not a place"),
-            ("kind = \"rootfs\"\nimage = \"-\"\n".to_owned(), "not a place"),
-            ("kind = \"rootfs\"\nimage = \"local:../a.tar\"\n".to_owned(), "not a place"),
-            ("image = \"local:a.tar\"\n".to_owned(), "says nothing with kind = \"host\""),
-            (format!("{debian}roots = []\n"), "says nothing with kind = \"debian\""),
-            (debian.replace("packages", "#"), "packages is needed"),
-            (debian.replace("\"gcc\"", ""), "is empty"),
-            (debian.replace("\"gcc\"", "\"g cc\""), "without blanks"),
-            (debian.replace("\"bookworm\"", "\"../bookworm\""), "not a suite"),
-            (debian.replace("\"bookworm\"", "\"a/b\""), "not a suite"),
-            (GO.replace("/opt/go", "opt/go"), "not an absolute path"),
-            (GO.replace("/opt/go", "/proc/go"), "the sandbox has its own"),
-            (GO.replace("go:go", "go"), "not a place"),
-            (GO.replace("strip = 1", "strip = 9"), "more than 8"),
-            (GO.repeat(2), "a name twice"),
-            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"")), "into another tool's"),
-            (format!("{GO}{}", GO.replace("\"go\"", "\"go2\"").replace("/opt/go", "/opt/go/2")), "into another tool's"),
-            (GO.replace("from = \"go:go.tar.gz\"", "from = {}"), "no architecture"),
-            ("tools = [[\"go\", \"1\", \"go:go.tar\", \"/opt/go\", 1]]\n".to_owned(), "an array stands"),
-        ] {
-            let err = read(&text).unwrap_err();
-            assert!(err.contains(why), "{text}: {err}");
-        }
-    }
-
-    #[test]
-    fn a_lock_fits_its_recipe_or_not() {
-        let hex = "ab".repeat(32);
-        let debian = read("kind = \"debian\"\nsuites = [\"bookworm\"]\npackages = [\"gcc\", \"make=4.3\"]\n").unwrap();
-        let text = format!(
-            "countersign-lock v1\nkind debian\nsource-date-epoch 5\narchitecture x86_64\ntree {hex}\n\
-             part deb gcc:amd64 12 {hex} 1 vendor -\npart deb libc6:amd64 2 {hex} 1 vendor -\npart deb make:amd64 4.3 {hex} 1 vendor -\n"
-        );
-        let fits = |environment: &Environment, text: &str| {
-            environment.fits(&crate::lock::Lock::parse(text).unwrap().pinned).map_err(|err| err.to_string())
-        };
-        assert_eq!(fits(&debian, &text), Ok(()));
-        let tool = format!("part tool go 1.22 {hex} 1 vendor -\n");
-        for (bad, why) in [
-            (text.replace("make:amd64 4.3", "make:amd64 4.4"), "no package make=4.3"),
-            (text.replace("deb gcc:", "deb gcc-12:"), "no package gcc"),
-            (text.replace("kind debian", "kind oci"), "kind oci and debian"),
-            (format!("{text}{tool}"), "other tools"),
-            (
-                text.replace("part deb gcc:amd64", &format!("part archive x - {hex} 1 vendor -\npart deb gcc:amd64")),
-                "class archive",
-            ),
-            (
-                text.replace(
-                    "part deb libc6:amd64",
-                    &format!("part deb gcc:amd64 13 {hex} 1 vendor -\npart deb libc6:amd64"),
-                ),
-                "twice",
-            ),
-        ] {
-            assert!(fits(&debian, &bad).unwrap_err().contains(why), "{bad}");
-        }
-        let go = read(&format!("default-roots = false\nroots = [\"/usr\"]\n{GO}")).unwrap();
-        let host = format!(
-            "countersign-lock v1\nkind host\nsource-date-epoch 5\narchitecture x86_64\ntree {hex}\nroot /usr\n{tool}"
-        );
-        assert_eq!(fits(&go, &host), Ok(()));
-        assert!(fits(&go, &host.replace("1.22", "1.23")).is_err());
-        assert!(fits(&go, &host.replace("/usr", "/opt")).is_err());
-    }
-}
+mod tests;

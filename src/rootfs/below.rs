@@ -1,7 +1,7 @@
 //! An archive into one directory of a root file system: a toolchain, say.
 
 use super::tar::put;
-use super::{Builder, RootfsError, Why, refused};
+use super::{Builder, Found, Last, RootfsError, Why, refused};
 use crate::archive::{self, RootKind};
 use crate::path::TreePath;
 use std::io::Read;
@@ -16,15 +16,56 @@ pub fn apply(
     below: &TreePath,
     strip: u8,
 ) -> Result<(), RootfsError> {
+    each(builder, shown, input, below.as_bytes(), &|_, name| moved(name, below, strip))
+}
+
+/// The same of an archive that somebody else made than who says where it goes: all of it is below the directory `top`, which becomes `below`,
+/// and nothing of it leaves that. Links stay what they are, but no member's way leads through one.
+pub fn apply_alone(
+    builder: &mut Builder,
+    shown: &Path,
+    input: impl Read,
+    below: &[u8],
+    top: &[u8],
+) -> Result<(), RootfsError> {
+    each(builder, shown, input, below, &|builder, name| {
+        let mut parts = parts(name)?.into_iter();
+        if parts.next() != Some(top) {
+            return Err(refused(name, Why::NotBelow(String::from_utf8_lossy(top).into_owned())));
+        }
+        let mut path = below.to_vec();
+        let mut last = None;
+        for part in parts {
+            if last.is_some() && matches!(builder.at(&path, Last::Itself)?, Some(Found::Link { .. })) {
+                return Err(refused(name, Why::NotADirectory));
+            }
+            path.push(b'/');
+            path.extend_from_slice(part);
+            last = Some(());
+        }
+        Ok(last.map(|()| path))
+    })
+}
+
+/// What a member's name becomes, if anything.
+type Rename<'a> = dyn Fn(&Builder, &[u8]) -> Result<Option<Vec<u8>>, RootfsError> + 'a;
+
+fn each(
+    builder: &mut Builder,
+    shown: &Path,
+    input: impl Read,
+    below: &[u8],
+    renamed: &Rename<'_>,
+) -> Result<(), RootfsError> {
     builder.whole(|builder| {
-        builder.dir(below.as_bytes())?;
+        builder.dir(below)?;
         let mut plain = archive::unpacked(shown, input, None)?;
         let limit = builder.limits.bytes.saturating_mul(2).saturating_sub(builder.unpacked);
         let read = archive::plain_root_members(shown, &mut plain, limit, &mut |member| {
-            let Some(name) = moved(member.name, below, strip)? else { return Ok(()) };
+            let Some(name) = renamed(builder, member.name)? else { return Ok(()) };
             let kind = match member.kind {
                 RootKind::Hard { target } => {
-                    let moved = moved(&target, below, strip)?;
+                    let moved = renamed(builder, &target)?;
                     let outside = || Why::NoTarget(String::from_utf8_lossy(&target).into_owned());
                     RootKind::Hard { target: moved.ok_or_else(|| refused(member.name, outside()))? }
                 }
@@ -43,12 +84,14 @@ pub fn apply(
     })
 }
 
+/// The parts of a name that mean something.
+fn parts(name: &[u8]) -> Result<Vec<&[u8]>, RootfsError> {
+    let parts: Vec<&[u8]> = name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
+    if parts.contains(&&b".."[..]) { Err(refused(name, Why::Name)) } else { Ok(parts) }
+}
+
 fn moved(name: &[u8], below: &TreePath, strip: u8) -> Result<Option<Vec<u8>>, RootfsError> {
-    let mut parts = name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
-    if parts.clone().any(|part| part == b"..") {
-        return Err(refused(name, Why::Name));
-    }
-    let rest: Vec<&[u8]> = parts.by_ref().skip(strip.into()).collect();
+    let rest: Vec<&[u8]> = parts(name)?.into_iter().skip(strip.into()).collect();
     if rest.is_empty() {
         return Ok(None);
     }

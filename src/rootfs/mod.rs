@@ -136,6 +136,9 @@ pub enum Why {
     /// Hard links are to a file or link that came before.
     #[error("it is a hard link to {0}, which is not a file before it")]
     NoTarget(String),
+    /// Of an archive that may have one directory only.
+    #[error("it is not below {0}/, where all of the archive should be")]
+    NotBelow(String),
     /// The operating system's answer.
     #[error(transparent)]
     Fs(#[from] FsError),

@@ -115,8 +115,40 @@ impl Store {
         self.settle(file, &path, sha256)
     }
 
+    /// Where a file is and how long it is, when it is there and is what its name says.
+    pub fn held(&self, sha256: &Sha256) -> Result<Option<(PathBuf, u64)>, StoreError> {
+        let Some(mut file) = open_blob(&self.dir, sha256)? else { return Ok(None) };
+        let path = self.blob_path(sha256);
+        let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    size += count as u64;
+                    hasher.update(&buffer[..count]);
+                }
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(io("read", &path)(err)),
+            }
+        }
+        touch(&file);
+        Ok((hasher.finish() == *sha256).then_some((path, size)))
+    }
+
     /// Keeps the bytes of a file, whatever they are, but no more than `most`: what they are pinned to from now on.
     pub fn learn_blob(&self, what: &str, from: &mut dyn Read, most: u64) -> Result<(Sha256, u64), StoreError> {
+        self.learn_blob_if(what, from, most, &|_, _| Ok(()))
+    }
+
+    /// The same, if `good` says so of the file and its digest; otherwise nothing is kept.
+    pub fn learn_blob_if<E: From<StoreError>>(
+        &self,
+        what: &str,
+        from: &mut dyn Read,
+        most: u64,
+        good: &dyn Fn(&Path, &Sha256) -> Result<(), E>,
+    ) -> Result<(Sha256, u64), E> {
         let making = self.temporary()?;
         let path = making.path().join("blob");
         let (mut hasher, mut size) = (Sha256Hasher::default(), 0);
@@ -127,16 +159,17 @@ impl Store {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
-                Err(err) => return Err(StoreError::Fs(FsError::io("read", Path::new(what), err))),
+                Err(err) => return Err(StoreError::Fs(FsError::io("read", Path::new(what), err)).into()),
             };
             size += count as u64;
             if size > most {
-                return Err(StoreError::Unlike { what: what.to_owned(), why: Unlike::Long(most) });
+                return Err(StoreError::Unlike { what: what.to_owned(), why: Unlike::Long(most) }.into());
             }
             hasher.update(&buffer[..count]);
             file.write_all(&buffer[..count]).map_err(io("write", &path))?;
         }
         let sha256 = hasher.finish();
+        good(&path, &sha256)?;
         self.settle(file, &path, &sha256)?;
         Ok((sha256, size))
     }

@@ -9,6 +9,7 @@ mod common;
 #[cfg(feature = "debian")]
 #[path = "../../src/debian/testing/mod.rs"]
 mod debs;
+mod fetched;
 mod image;
 mod kills;
 mod kinds;

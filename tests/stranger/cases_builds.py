@@ -1,6 +1,6 @@
 """What a build must have been to count: section 7, controls, environment, environments, vouchers; and that an image's fingerprint is its lock's tree."""
 
-from cases_evidence import ARCHIVE, DEBIAN, DEBIAN_TABLE, GO, GO_TABLE, HOST_TABLE, KEY, ROOTFS, ROOTFS_TABLE, SIGNERS, WITH_GO, case, in_environment, lock_of
+from cases_evidence import ARCHIVE, CARGO_TABLE, CRATE, DEBIAN, DEBIAN_TABLE, GO, GO_TABLE, HOST_TABLE, KEY, ROOTFS, ROOTFS_TABLE, SIGNERS, WITH_GO, case, in_environment, lock_of
 from kit import REB1, REB2, VENDOR, changed, elsewhere, line, policy, provenance, signer
 
 FAR = (*SIGNERS, signer(REB2, "rebuilder"))
@@ -78,6 +78,9 @@ def vouchers():
     checked = both(rebuild={"controls": CHECKED}, **debian)
     good("vouchers", "every part is vouched for by a key of the policy", checked, vouchers=OPENPGP)
     good("vouchers-and-vendor", "the vendor is trusted too", checked, vouchers=["vendor", *OPENPGP])
+    crate = {"recipe": in_environment(ROOTFS_TABLE + CARGO_TABLE), "lock": lock_of("rootfs", ARCHIVE.replace(" vendor ", f" {OPENPGP[0]} ") + CRATE)}
+    good("vouchers-source", "the source's own lock file is trusted", both(rebuild={"controls": CHECKED}, **crate), vouchers=["source", *OPENPGP])
+    vendor("voucher-source", "a part that the source's own lock file names alone", both(rebuild={"controls": CHECKED}, **crate), vouchers=OPENPGP)
     rebuild("vouchers-unchecked", "nobody looked who vouches", both(**debian), vouchers=OPENPGP)
     rebuild("vouchers-not-enforced", "it says that it did not look", both(rebuild={"controls": {"vouchers": "not-enforced"}}, **debian), vouchers=OPENPGP)
     vendor("voucher-unknown", "a part for which another key vouches", checked, vouchers=OPENPGP[:1])

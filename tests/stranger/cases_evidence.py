@@ -349,6 +349,11 @@ INDEX = (f"part index bookworm/main - {HEX} 9 openpgp:{KEY} debian:dists/bookwor
          f"part release bookworm - {HEX} 9 openpgp:{'0f' * 32} debian:dists/bookworm/InRelease\n")
 GO = f"part tool go 1.22 {HEX} 9 vendor go:go1.22.tar.gz\n"
 GO_TABLE = '[[environment.tools]]\nname = "go"\nversion = "1.22"\nfrom = "go:go1.22.tar.gz"\nat = "/opt/go"\nstrip = 1\n'
+CRATE = f"part crate serde 1.0.0 {HEX} 9 source crates:serde/serde-1.0.0.crate\n"
+OTHERS = (f"part python idna-3.7-py3-none-any.whl 3.7 {HEX} 9 source pypi:a/idna-3.7-py3-none-any.whl\npart npm @s/p 1.0.0 {HEX} 9 source -\n"
+          f"part go-mod x.example/M v1.0.0 {HEX} 9 source go:x.example/!m/@v/v1.0.0.mod\npart go-zip x.example/M v1.0.0 {HEX} 9 source -\n")
+CARGO_TABLE = '[[environment.fetch]]\nkind = "cargo"\nfrom = ["Cargo.lock"]\n'
+OTHERS_TABLE = "".join(CARGO_TABLE.replace("cargo", kind).replace("Cargo.lock", name) for kind, name in (("pip", "a/req.txt"), ("npm", "package-lock.json"), ("go", "go.sum")))
 ROOTFS_TABLE = 'kind = "rootfs"\nimage = "local:images/base.tar"\n'
 OCI_TABLE = 'kind = "oci"\nimage = "local:image"\nreference = "v1"\n'
 DEBIAN_TABLE = 'kind = "debian"\nsuites = ["bookworm"]\npackages = ["gcc", "make=4.3-4.1"]\n'
@@ -366,6 +371,7 @@ def lock_of(kind, parts, roots="", architecture="x86_64", tree=HEX):
 
 ROOTFS, DEBIAN = lock_of("rootfs", ARCHIVE), lock_of("debian", DEBS + INDEX)
 WITH_GO = lock_of("host", GO, "root /usr\n")
+WITH_CRATE = lock_of("host", CRATE, "root /usr\n")
 
 
 def environments():
@@ -393,6 +399,11 @@ def environments():
     good("tool-by-architecture", "a tool that is another archive for each architecture", HOST_TABLE + each, WITH_GO)
     good("tools-beside-one-another", "two tools of which one directory begins like the other", HOST_TABLE + GO_TABLE + GO_TABLE.replace("go\"\n", "go-2\"\n"),
          lock_of("host", GO + GO.replace("tool go ", "tool go-2 "), "root /usr\n"))
+    good("fetch", "a crate beside a host's paths", HOST_TABLE + CARGO_TABLE, WITH_CRATE)
+    good("fetch-in-image", "everything that a source can depend on, in an image with a tool", ROOTFS_TABLE + GO_TABLE + CARGO_TABLE + OTHERS_TABLE,
+         lock_of("rootfs", ARCHIVE + GO + CRATE + OTHERS))
+    good("fetch-elsewhere", "a directory and a mirror of its own", HOST_TABLE + CARGO_TABLE + 'at = "/opt/x"\nmirror = "my.crates"\n', WITH_CRATE)
+    good("fetch-zip-alone", "the zip of a module, and no go.mod", HOST_TABLE + CARGO_TABLE.replace("cargo", "go"), WITH_CRATE.replace(CRATE, OTHERS.splitlines(keepends=True)[3]))
     good("size-largest", "the largest size", ROOTFS_TABLE, ROOTFS.replace(" 7 ", f" {2**64 - 1} "))
     good("place-unknown", "no place", ROOTFS_TABLE, ROOTFS.replace("local:images/base.tar", "-"))
     good("order-of-sizes", "sizes are sorted as numbers, vouchers and places with the least first", OCI_TABLE, lock_of("oci", OCI + "".join(
@@ -457,6 +468,14 @@ def environments():
     bad("tool-twice", "a tool of two digests", HOST_TABLE + GO_TABLE, WITH_GO + GO.replace(HEX, "ff" * 32))
     bad("tool-roots", "other roots beside a tool", HOST_TABLE + GO_TABLE, WITH_GO.replace("/usr", "/opt/x"))
 
+    part("voucher-source", "a package that the source vouches for", f"openpgp:{KEY}", "source")
+    part("voucher-of-crate", "a crate that the vendor vouches for", " source ", " vendor ", HOST_TABLE + CARGO_TABLE, WITH_CRATE)
+    part("tool-behind-crate", "a tool behind a crate", GO + CRATE, CRATE + GO, HOST_TABLE + GO_TABLE + CARGO_TABLE, lock_of("host", GO + CRATE, "root /usr\n"))
+    bad("fetch-missing", "nothing of what the recipe fetches", HOST_TABLE + GO_TABLE + CARGO_TABLE, WITH_GO)
+    bad("fetch-more", "a crate that the recipe does not fetch", HOST_TABLE + GO_TABLE, lock_of("host", GO + CRATE, "root /usr\n"))
+    bad("fetch-more-in-image", "a crate in an image that the recipe does not fetch", ROOTFS_TABLE, lock_of("rootfs", ARCHIVE + CRATE))
+    bad("fetch-other", "a wheel in the place of a crate", HOST_TABLE + CARGO_TABLE, WITH_CRATE.replace(CRATE, OTHERS.splitlines(keepends=True)[0]))
+
     def refused(name, what, table, lock=ROOTFS):
         bad(f"recipe-{name}", f"no recipe: {what}", table, lock)
 
@@ -482,6 +501,16 @@ def environments():
     for name, at in {"one-directory": "/opt/go", "below": "/opt/go/2", "above": "/opt"}.items():
         refused(f"tools-{name}", f"a tool in another's directory: {name}",
                 HOST_TABLE + GO_TABLE + GO_TABLE.replace('"go"', '"go2"').replace("/opt/go", at), two)
+    for name, (old, new) in {"kind": ('"cargo"', '"gradle"'), "kind-missing": ('kind = "cargo"\n', ""), "from-missing": ('from = ["Cargo.lock"]\n', ""),
+                             "from-empty": ('["Cargo.lock"]', "[]"), "from-flat": ('["Cargo.lock"]', '"Cargo.lock"'), "from-parent": ("Cargo.lock", "../Cargo.lock"),
+                             "from-absolute": ("Cargo.lock", "/Cargo.lock"), "from-twice": ('"Cargo.lock"', '"a", "a"'), "at-relative": ("from", 'at = "vendor"\nfrom'),
+                             "at-reserved": ("from", 'at = "/tmp/x"\nfrom'), "mirror": ("from", 'mirror = "a b"\nfrom'), "mirror-place": ("from", 'mirror = "a:b"\nfrom'),
+                             "key": ("from", "strip = 1\nfrom")}.items():
+        refused(f"fetch-{name}", f"a fetch: {name}", HOST_TABLE + CARGO_TABLE.replace(old, new), WITH_CRATE)
+    refused("fetch-twice", "two fetches of one kind", HOST_TABLE + CARGO_TABLE + CARGO_TABLE + 'at = "/x"\n', WITH_CRATE)
+    refused("fetch-in-a-tool", "a fetch in a tool's directory", HOST_TABLE + GO_TABLE + CARGO_TABLE + 'at = "/opt/go/vendor"\n', lock_of("host", GO + CRATE, "root /usr\n"))
+    refused("fetch-around-a-tool", "a tool in the directory of a fetch", HOST_TABLE + GO_TABLE + CARGO_TABLE + 'at = "/opt"\n', lock_of("host", GO + CRATE, "root /usr\n"))
+    refused("fetch-array", "a fetch that is an array", HOST_TABLE + 'fetch = [["cargo", ["Cargo.lock"], "/x", "crates"]]\n', WITH_CRATE)
     refused("tools-array", "a tool that is an array", HOST_TABLE + 'tools = [["go", "1.22", "go:go1.22.tar.gz", "/opt/go", 1]]\n', WITH_GO)
 
 

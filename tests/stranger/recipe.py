@@ -17,17 +17,20 @@ RESERVED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/home/build", 
 PRIVATE = ("/etc", "/home", "/media", "/mnt", "/root", "/srv", "/var")
 KEYS = {"release": {"channel", "target", "sequence", "previous"}, "source": {"exclude", "strip"},
         "build": {"steps", "outputs", "env", "source-date-epoch"},
-        "environment": {"kind", "default-roots", "roots", "image", "reference", "suites", "components", "packages", "tools"},
+        "environment": {"kind", "default-roots", "roots", "image", "reference", "suites", "components", "packages", "tools", "fetch"},
         "limits": {"time", "memory", "processes", "file-size", "tmp", "outputs", "log"}}
 # Which keys go with a kind, and which classes of parts, with how many there must be where it is one number.
 KINDS = {"host": ({"default-roots", "roots"}, {}), "rootfs": ({"image"}, {"archive": 1}),
          "oci": ({"image", "reference"}, {"oci-manifest": 1, "oci-config": 1, "oci-layer": None}),
          "debian": ({"suites", "components", "packages"}, {"deb": None, "index": None, "release": None})}
-CLASSES = ("archive", "deb", "index", "oci-manifest", "oci-config", "oci-layer", "release", "tool")
+# Which classes what a source depends on has, by the kind of its lock files.
+FETCHED = {"cargo": ("crate",), "pip": ("python",), "npm": ("npm",), "go": ("go-mod", "go-zip")}
+DEPENDENCIES = tuple(name for names in FETCHED.values() for name in names)
+CLASSES = ("archive", "deb", "index", "oci-manifest", "oci-config", "oci-layer", "release", "tool", *DEPENDENCIES)
 MAX_LIST, MAX_PARTS = 4096, 16384
 PART_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
 PLACE = re.compile(r"([A-Za-z0-9._-]+):([!-~]+)", re.ASCII)
-VOUCHER = re.compile(r"vendor|openpgp:(?:[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
+VOUCHER = re.compile(r"vendor|source|openpgp:(?:[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
 HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 NUMBER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
 
@@ -69,11 +72,14 @@ def read_recipe(text):
 
 
 def _environment(table):
-    """Kind, sorted roots, name and version of each tool, and the packages."""
+    """Kind, sorted roots, name and version of each tool, the packages, and the kinds of what is fetched."""
     kind = table.get("kind", "host")
     _check(isinstance(kind, str) and kind in KINDS, "kind")
-    _check(set(table) <= {"kind", "tools"} | KINDS[kind][0], "a key of another kind")
-    tools = _tools(table.get("tools", []))
+    _check(set(table) <= {"kind", "tools", "fetch"} | KINDS[kind][0], "a key of another kind")
+    tools, places = _tools(table.get("tools", []))
+    fetch, more = _fetch(table.get("fetch", []))
+    places = sorted(places + more)
+    _check(not any(after.startswith(before) for before, after in zip(places, places[1:])), "something in another's directory")
     default = table.get("default-roots", kind == "host")
     _check(isinstance(default, bool), "default-roots")
     extra = table.get("roots", [])
@@ -93,7 +99,7 @@ def _environment(table):
         for each in _list(table.get("components", ["main"])):
             _word(each)
         packages = [_word(each) for each in _list(table.get("packages"))]
-    return {"kind": kind, "roots": roots, "tools": tools, "packages": packages}
+    return {"kind": kind, "roots": roots, "tools": tools, "packages": packages, "fetch": fetch}
 
 
 def _tools(tables):
@@ -110,11 +116,29 @@ def _tools(tables):
             _check(each and "" not in each, "no architecture")
         for place in each.values() if isinstance(each, dict) else [each]:
             _place(place)
-    places.sort()
-    _check(not any(after.startswith(before) for before, after in zip(places, places[1:])), "a tool in another's directory")
     named = [(table["name"], table["version"]) for table in tables]
     _check(len({name for name, _ in named}) == len(named), "a tool twice")
-    return sorted(named)
+    return sorted(named), places
+
+
+def _fetch(tables):
+    _check(isinstance(tables, list), "fetch")
+    kinds, places = [], []
+    for table in tables:
+        _check(isinstance(table, dict) and {"kind", "from"} <= set(table) <= {"kind", "from", "at", "mirror"}, "a fetch")
+        kind = _text(table["kind"])
+        _check(kind in FETCHED, "a kind of lock files that there is not")
+        paths = [_text(each).encode() for each in _list(table["from"])]
+        for path in paths:
+            check_path(path)
+        _check(len(set(paths)) == len(paths), "a lock file twice")
+        mirror = _text(table.get("mirror", "x"))
+        _check(":" not in mirror, "no mirror")
+        _place(f"{mirror}:x")
+        kinds.append(kind)
+        places.append(_root(table.get("at", f"/vendor/{kind}")) + b"/")
+    _check(len(set(kinds)) == len(kinds), "a kind of lock files twice")
+    return kinds, places
 
 
 def read_lock(data):
@@ -146,7 +170,7 @@ def read_lock(data):
     _check(roots == sorted(set(roots)), "roots not in order, or twice")
     _check(parts == sorted(set(parts)) and len(parts) <= MAX_PARTS, "parts not in order, twice, or too many")
     _check((architecture is None and kind == "host") or parts, "an image of nothing")
-    _check(kind != "host" or all(CLASSES[part[0]] == "tool" for part in parts), "more than tools beside a host's paths")
+    _check(kind != "host" or all(CLASSES[part[0]] in ("tool", *DEPENDENCIES) for part in parts), "an image's parts beside a host's paths")
     return {"kind": kind, "epoch": int(epoch), "architecture": architecture, "tree": tree, "roots": roots,
             "parts": [(CLASSES[part[0]], *part[1:]) for part in parts]}
 
@@ -157,7 +181,7 @@ def _part(text):
     _check(len(fields) == 7, "a part that has not seven fields")
     class_word, name, version, digest, size, voucher, place = fields
     _check(class_word in CLASSES and HEX.fullmatch(digest) and NUMBER.fullmatch(size) and int(size) < 2**64, "a part")
-    _check(VOUCHER.fullmatch(voucher), "a voucher")
+    _check(VOUCHER.fullmatch(voucher) and (voucher == "source") == (class_word in DEPENDENCIES), "a voucher")
     mirror, _, path = (place if place == "-" else _place(place)).partition(":")
     # `-` is before any place, `vendor` after `openpgp` by its bytes but first here.
     return (CLASSES.index(class_word), _word(name), _word(version), digest, int(size), (voucher != "vendor", voucher), (place != "-", mirror, path))
@@ -170,7 +194,11 @@ def fits(environment, lock):
     _check(lock["roots"] == environment["roots"], "the lock has other roots")
     tools = [part[1:3] for part in lock["parts"] if part[0] == "tool"]
     _check(tools == environment["tools"], "the lock has other tools")
-    classes, of_kind = [part[0] for part in lock["parts"] if part[0] != "tool"], KINDS[kind][1]
+    fetched = [FETCHED[each] for each in environment["fetch"]]
+    there = {part[0] for part in lock["parts"]}
+    _check(all(there & set(names) for names in fetched), "the lock has nothing of what is fetched")
+    _check(not there - {name for names in fetched for name in names} & set(DEPENDENCIES), "the lock has what is not fetched")
+    classes, of_kind = [part[0] for part in lock["parts"] if part[0] not in ("tool", *DEPENDENCIES)], KINDS[kind][1]
     _check(set(classes) <= set(of_kind), "the lock has parts of another kind")
     _check(all(number is None or classes.count(name) == number for name, number in of_kind.items()), "not one archive, manifest or config")
     debs = [(part[1].split(":")[0], part[2]) for part in lock["parts"] if part[0] == "deb"]

@@ -32,7 +32,9 @@ impl From<BuildError> for Failure {
             | BuildError::Epoch(_)
             | BuildError::NotInImage
             | BuildError::Untraceable
-            | BuildError::Unfit(_) => Exit::Usage,
+            | BuildError::Unfit(_)
+            | BuildError::Dependencies(_)
+            | BuildError::NotOfSource(_) => Exit::Usage,
             BuildError::Lock(_) => Exit::Broken,
             BuildError::Git(_) | BuildError::NoImage => Exit::Internal,
             _ => Exit::CouldNotTell,
@@ -86,7 +88,7 @@ impl From<BuildError> for Failure {
                 failure.hint(format!("remove it, or leave it out of the source: exclude = [\"{path}\"] in the recipe"))
             }
             BuildError::NotInImage | BuildError::Untraceable => failure.hint("leave --sandbox=none out"),
-            BuildError::Unfit(_) => failure.hint("`countersign lock` makes a new one"),
+            BuildError::Unfit(_) | BuildError::NotOfSource(_) => failure.hint("`countersign lock` makes a new one"),
             BuildError::Image { .. } => failure.hint("`countersign cache verify` removes what is not as it should be"),
             BuildError::Socket(_) => failure.hint("take the root that holds it out of environment.roots"),
             BuildError::EnvironmentChanged(_) => failure.hint("run it again when nothing installs or removes packages"),

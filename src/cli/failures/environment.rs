@@ -1,7 +1,7 @@
 //! Those of environments and the store.
 
 use crate::cli::exit::{Exit, Failure};
-use crate::environment::{DepotError, ImageError, MaterialsError, PinError};
+use crate::environment::{DependencyError, DepotError, ImageError, MaterialsError, PinError};
 use crate::mirrors::MirrorError;
 use crate::store::StoreError;
 
@@ -25,8 +25,7 @@ impl From<DepotError> for Failure {
         match err {
             DepotError::Store(err) => err.into(),
             DepotError::Interrupted(err) => err.into(),
-            DepotError::Fetch { why: MirrorError::Unknown(name), .. } => failure
-                .hint(format!("--mirror {name}=BASE says where it is; countersign/mirrors.toml in the configuration directory, for good")),
+            DepotError::Fetch { why: MirrorError::Unknown(name), .. } => failure.hint(mirror_hint(&name)),
             DepotError::NoMaterial(_) => failure.hint("`countersign snapshot` collects all of them"),
             _ => failure,
         }
@@ -57,10 +56,30 @@ impl From<MaterialsError> for Failure {
     }
 }
 
+impl From<DependencyError> for Failure {
+    fn from(err: DependencyError) -> Failure {
+        let failure = Failure::new(Exit::CouldNotTell, &err);
+        match err {
+            DependencyError::Page { why: MirrorError::Unknown(_), mirror: name, .. } => {
+                failure.hint(mirror_hint(&name))
+            }
+            DependencyError::Unlike { .. } => failure.hint("another mirror may have the right one: --mirror NAME=BASE"),
+            DependencyError::Elsewhere { .. } => failure
+                .hint("--mirror NAME=BASE names a mirror for it: BASE is how its URL begins, NAME is yours to choose"),
+            _ => failure,
+        }
+    }
+}
+
+fn mirror_hint(name: &str) -> String {
+    format!("--mirror {name}=BASE says where it is; countersign/mirrors.toml in the configuration directory, for good")
+}
+
 impl From<PinError> for Failure {
     fn from(err: PinError) -> Failure {
         let failure = Failure::usage(&err);
         match err {
+            PinError::Dependency(err) => err.into(),
             PinError::Depot(err) => err.into(),
             PinError::Image(err) => err.into(),
             _ => failure,

@@ -24,20 +24,20 @@ pub(super) struct Chain<'p> {
 }
 
 impl<'p> Chain<'p> {
-    /// The key that the lock names; `None` where that is nobody, which is counted.
+    /// The key that the lock names; `None` where that is no key, which is counted.
     fn claimed(&mut self, part: &'p Part) -> Option<&'p str> {
+        let by = &mut self.found.by;
         match &part.voucher {
-            Voucher::OpenPgp(key) => Some(key),
-            Voucher::Vendor => {
-                self.found.vendor += 1;
-                None
-            }
+            Voucher::OpenPgp(key) => return Some(key),
+            Voucher::Source => by.source += 1,
+            Voucher::Vendor => by.vendor += 1,
         }
+        None
     }
 
     fn settle(&mut self, part: &Part, key: &str, found: Result<(), Doubt>) {
         match found {
-            Ok(()) => *self.found.keys.entry(key.to_owned()).or_default() += 1,
+            Ok(()) => *self.found.by.keys.entry(key.to_owned()).or_default() += 1,
             Err(doubt) => self.found.doubts.push((part.clone(), doubt)),
         }
     }

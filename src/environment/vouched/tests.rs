@@ -89,7 +89,7 @@ impl World {
     /// The doubts with a keyring of the first key.
     fn doubts(&self) -> Vec<(String, Doubt)> {
         let found = self.check(&[Key::new(1).ring()]).unwrap();
-        assert_eq!(found.keys.values().sum::<usize>() + found.vendor + found.doubts.len(), self.parts.len());
+        assert_eq!(found.by.keys.values().sum::<usize>() + found.by.vendor + found.doubts.len(), self.parts.len());
         found.doubts.into_iter().map(|(part, doubt)| (part.name.to_string(), doubt)).collect()
     }
 }
@@ -101,12 +101,13 @@ fn from_a_key_to_each_part() {
     let found = world.check(&[Key::new(1).ring()]).unwrap();
     let key = Key::new(1).name().to_lowercase();
     assert_eq!(found.doubts, []);
-    assert_eq!((found.keys, found.vendor), (BTreeMap::from([(key.clone(), 4)]), 1));
+    let by = ByWhom { keys: BTreeMap::from([(key.clone(), 4)]), source: 0, vendor: 1 };
+    assert_eq!(found.by, by);
     let [release] = &found.releases[..] else { panic!() };
     assert_eq!((release.suite.as_str(), &release.key), ("stable", &key));
     assert_eq!((release.date, release.valid_until), (1_789_199_741, Some(1_789_804_541)), "which is over, and said");
     // The same as the lock says it, and what of it is read.
-    assert_eq!(claimed(&world.pinned()), (BTreeMap::from([(key, 4)]), 1));
+    assert_eq!(claimed(&world.pinned()), by);
     assert_eq!(evidence(&world.pinned()).len(), 2);
     // Of several keyrings.
     assert_eq!(world.check(&[Key::new(9).ring(), Key::new(1).ring()]).unwrap().doubts, []);
@@ -120,7 +121,7 @@ fn from_a_key_to_each_part() {
 fn a_key_that_is_not_the_one() {
     let found = World::new().check(&[Key::new(9).ring()]).unwrap();
     let (part, doubt) = &found.doubts[0];
-    assert_eq!((part.class, found.doubts.len(), found.keys.len()), (Class::Release, 4, 0));
+    assert_eq!((part.class, found.doubts.len(), found.by.keys.len()), (Class::Release, 4, 0));
     assert!(doubt.is_of_trust() && doubt.to_string().contains("is not in the keyring"), "{doubt}");
     // The lock names another key than the one that signed.
     let index = gzip(packages().as_bytes());
