@@ -105,8 +105,9 @@ pub fn furnish(plan: &mut Plan, depot: &Depot, shown: bool, stop: &Stop) -> Resu
     plan.follows_source()?;
     let telling = Telling::new(shown);
     let (parts, progress) = (plan.pinned().parts(), |doing: Doing<'_>| telling.told(doing));
-    let unpacking = Unpacking { parts, environment: plan.environment(), depot, stop, progress: &progress };
-    let image = environment::furnish(plan.pinned(), std::env::consts::ARCH, &unpacking)?;
+    let (environment, architecture) = (plan.environment(), std::env::consts::ARCH);
+    let unpacking = Unpacking { parts, environment, architecture, depot, stop, progress: &progress };
+    let image = environment::furnish(plan.pinned(), &unpacking)?;
     drop(telling);
     if let Some(image) = image {
         plan.furnish(image);

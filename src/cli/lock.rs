@@ -13,6 +13,7 @@ use crate::fs::{self, Existing};
 use crate::lock::{self, Kind, Lock, LockFile, MAX_LOCK_FILE, Pinned};
 use crate::recipe::{self, Fetch, Recipe};
 use crate::source;
+use crate::statement::Word;
 use crate::stop::Stop;
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -43,7 +44,8 @@ Examples:
   countersign lock
   countersign lock --check
   countersign lock --check --keyring debian-archive-keyring.gpg --bundle hello.intoto.jsonl
-  countersign lock --update --mirror debian=/srv/debian"
+  countersign lock --update --mirror debian=/srv/debian
+  countersign lock --architecture aarch64"
 )]
 pub struct Args {
     /// The directory of the recipe [default: the working directory]
@@ -70,6 +72,9 @@ pub struct Args {
     /// Take what is checked from a directory or file that `countersign snapshot` wrote
     #[arg(long, value_name = "PATH", requires = "check", requires = "keyring", conflicts_with_all = ["store", "mirror"])]
     materials: Option<PathBuf>,
+    /// The machine to lock for, such as aarch64, beside what is locked for others [default: this one]
+    #[arg(long, value_name = "ARCH", conflicts_with = "bundle")]
+    architecture: Option<Word>,
     /// Pin anew, also what is pinned already
     #[arg(long)]
     update: bool,
@@ -100,7 +105,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Yes);
     }
-    let own = std::env::consts::ARCH;
+    let own = args.architecture.as_ref().map_or(std::env::consts::ARCH, Word::as_str);
     let there = read(&file)?;
     let dependencies = dependencies(args, &recipe, own)?;
     let state = state(&recipe, there.as_ref(), own, &dependencies);

@@ -96,6 +96,8 @@ pub struct Unpacking<'e> {
     pub parts: &'e [Part],
     /// What the recipe says of it.
     pub environment: &'e Environment,
+    /// The machine that they are for, as `uname -m` says.
+    pub architecture: &'e str,
     /// Where the parts are.
     pub depot: &'e Depot,
     /// To end early.
@@ -116,8 +118,10 @@ pub enum Doing<'a> {
 }
 
 /// The image of a lock, unpacked, if it has one.
-pub fn furnish(pinned: &Pinned, own: &str, unpacking: &Unpacking<'_>) -> Result<Option<View>, ImageError> {
+/// [`Unpacking::architecture`] is this machine's.
+pub fn furnish(pinned: &Pinned, unpacking: &Unpacking<'_>) -> Result<Option<View>, ImageError> {
     let Some(image) = &pinned.image else { return Ok(None) };
+    let own = unpacking.architecture;
     let Image { architecture, tree, .. } = image;
     if architecture.as_str() != own {
         return Err(ImageError::Architecture { wanted: architecture.clone(), own: own.to_owned() });
@@ -204,7 +208,7 @@ impl Unpacking<'_> {
         let Some(manifest) = self.parts.iter().find(|part| part.class == Class::Manifest) else { return Ok(()) };
         (self.progress)(Doing::Unpacking(&named(manifest)));
         let part = oci::Part { digest: manifest.sha256, size: manifest.size };
-        let platform = super::pin::platform(std::env::consts::ARCH);
+        let platform = super::pin::platform(self.architecture);
         let image = oci::Image::read(&Locked(self), part, &platform)?;
         Ok(image.unpack(&Locked(self), builder)?)
     }

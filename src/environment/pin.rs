@@ -16,7 +16,7 @@ pub(super) use oci::platform;
 use super::depot::{Depot, DepotError, MOST};
 use super::image::{Doing, ImageError, Unpacking};
 use crate::fetched::Item;
-use crate::lock::{Class, Image, Part, PartRefused, PartWord, Pinned, Place, RootRefused, Roots, Voucher};
+use crate::lock::{Class, Image, Kind, Part, PartRefused, PartWord, Pinned, Place, RootRefused, Roots, Voucher};
 use crate::oci::OciError;
 use crate::recipe::{Environment, Tool, Wants};
 use crate::statement::Word;
@@ -56,6 +56,9 @@ pub enum PinError {
     /// A name or version that no lock can hold.
     #[error("{0:?}: {1}")]
     Word(String, PartRefused),
+    /// Packages whose scripts do not run here.
+    #[error("packages of Debian for {0} can be configured only on such a machine: lock there")]
+    Foreign(String),
     /// A tool that is not for this machine.
     #[error("the tool {tool} is not to be had for {architecture}: the recipe has it for {there}")]
     Tool {
@@ -102,6 +105,9 @@ pub struct Pinning<'p> {
 impl Pinning<'_> {
     /// Pins it.
     pub fn pin(&self) -> Result<Pinned, PinError> {
+        if self.environment.kind() == Kind::Debian && self.architecture.as_str() != std::env::consts::ARCH {
+            return Err(PinError::Foreign(self.architecture.to_string()));
+        }
         let mut parts = match self.before {
             Some(before) => before.iter().filter(|part| !part.class.is_dependency()).cloned().collect(),
             None => self.of_the_environment()?,
@@ -119,7 +125,9 @@ impl Pinning<'_> {
         let image = match parts.is_empty() {
             true => None,
             false => {
-                let (tree, _) = Unpacking { parts: &parts, environment, depot, stop, progress }.unpack()?;
+                let machine = architecture.as_str();
+                let unpacking = Unpacking { parts: &parts, environment, architecture: machine, depot, stop, progress };
+                let (tree, _) = unpacking.unpack()?;
                 Some(Image { architecture: architecture.clone(), tree, parts })
             }
         };

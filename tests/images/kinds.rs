@@ -114,6 +114,34 @@ fn what_is_not_locked_is_not_built_in() {
 }
 
 #[test]
+fn locked_for_several_machines() {
+    let project = project();
+    let own = std::env::consts::ARCH;
+    let other = if own == "aarch64" { "x86_64" } else { "aarch64" };
+    project.with("store", &["lock", "--source", "src", "--architecture", other]).ends(0);
+    let is_for = |machine: &str| project.text("src/countersign.lock").contains(&format!("architecture {machine}\n"));
+    assert!(is_for(other) && !is_for(own));
+    project.without("store", &["build", "--source", "src", "--out", "no"]).ends(2).mentions("this machine is");
+    project.without("store", &["lock", "--source", "src", "--check"]).ends(1);
+    project.with("store", &["lock", "--source", "src"]).ends(0);
+    assert!(is_for(other) && is_for(own));
+    for (machine, code) in [(own, 0), (other, 0), ("riscv64", 1)] {
+        project.without("store", &["lock", "--source", "src", "--check", "--architecture", machine]).ends(code);
+    }
+    project.without("store", &["build", "--source", "src", "--out", "yes"]).ends(0);
+    // Packages have scripts, which run on one kind of machine.
+    project.environment("kind = \"debian\"\nsuites = [\"bookworm\"]\npackages = [\"gcc\"]\n");
+    let keyring = project.path("images/root.tar").display().to_string();
+    let foreign = ["lock", "--source", "src", "--architecture", other, "--keyring", &keyring];
+    project.without("store", &foreign).ends(2).mentions(if cfg!(feature = "debian") {
+        "lock there"
+    } else {
+        "feature `debian`"
+    });
+    project.without("store", &["lock", "--source", "src", "--architecture", "a b"]).ends(2);
+}
+
+#[test]
 fn layers_of_an_oci_image() {
     let project = project();
     let dir = "images/oci/blobs/sha256";
