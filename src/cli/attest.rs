@@ -1,6 +1,12 @@
 //! `countersign attest`: build in the sandbox, hash and sign. What the other commands that build need of it, too.
 
-use super::buildlog::BuildLog;
+mod run;
+mod signed;
+
+pub use run::{not_whole, once, run_once};
+pub use signed::{provenance, run_record};
+use signed::{sign, subjects};
+
 use super::checkout;
 use super::copies::{copies_json, note_copies, note_opaque, opaque_json};
 use super::depot::{self, DepotFlags};
@@ -10,12 +16,11 @@ use super::passphrase::{self, PassphraseArgs};
 use super::places::{Made, free};
 pub use super::places::{absent, beside, stem};
 use super::sources::Asked;
-use super::stages::Progress;
 use super::trace::{self, TraceFlags};
 use super::verify::ReleaseDocument;
 use super::vouchers::Vouchers;
 use super::{host, places, signals, ui};
-use crate::build::{self, BuildError, Built, Isolation, OutputCopy, Plan, Reading, ReleaseFlags, Special};
+use crate::build::{self, BuildError, Built, OutputCopy, Plan, Reading, ReleaseFlags, Special};
 use crate::bundle::{self, Blob};
 use crate::digest::PayloadDigest;
 use crate::environment::Depot;
@@ -24,7 +29,7 @@ use crate::keys::SigningKey;
 use crate::lock::{self, MAX_LOCK_FILE};
 use crate::recipe::{self, Recipe};
 use crate::source::Kind;
-use crate::statement::{Log, Observation, Provenance, RunRecord, Subject, Time, Tool, Word};
+use crate::statement::{Observation, Provenance, Time, Word};
 use crate::stop::Stop;
 use crate::tree::{Entry, Tree};
 use clap::Args as ClapArgs;
@@ -263,14 +268,6 @@ fn print_attested(args: &Args, key: &SigningKey, mut document: serde_json::Value
     }
 }
 
-/// Every regular file of an output tree.
-fn subjects(outputs: &Tree) -> Vec<Subject> {
-    let files = outputs.files();
-    files
-        .map(|(path, content)| Subject { name: path.clone(), sha256: content.sha256, blake3: content.blake3 })
-        .collect()
-}
-
 /// Begin and end of a run.
 pub struct Times {
     /// Begin.
@@ -357,134 +354,6 @@ pub fn note_absent_roots(plan: &Plan) {
     for root in plan.absent_roots() {
         let root = ui::escape(&root.display().to_string());
         ui::say(&format!("note: the recipe's root {root} is not there; the build does without it"));
-    }
-}
-
-pub(super) fn once(
-    plan: &Plan,
-    what: &What,
-    reading: Reading<'_>,
-    source: &Path,
-    log: &Path,
-    failed: &Path,
-    stop: &Stop,
-) -> Result<(Built, Times), Failure> {
-    note_absent_roots(plan);
-    let scratch = places::scratch(what.flags.scratch.as_deref(), source, &plan.roots())?;
-    let logs = Logs { log, failed, trace: what.trace.trace_out.as_deref() };
-    run_logged(plan, what.sandbox.isolation(), reading, &scratch, logs, !what.flags.quiet, stop)
-}
-
-/// A defect: what is kept for good is of a run that read everything, and such a run has its listing.
-pub fn not_whole() -> Failure {
-    Failure::new(Exit::Internal, "the environment was not read as a whole")
-}
-
-/// One run of a plan with its log; the whole environment is read.
-pub fn run_once(
-    plan: &Plan,
-    isolation: Isolation,
-    scratch: &Path,
-    log: &Path,
-    live: bool,
-    stop: &Stop,
-) -> Result<(Built, Times), Failure> {
-    run_logged(plan, isolation, Reading::Whole, scratch, Logs { log, failed: log, trace: None }, live, stop)
-}
-
-/// What is kept of a run. The log of one that was interrupted is kept nowhere.
-struct Logs<'a> {
-    log: &'a Path,
-    /// The log of a run that failed.
-    failed: &'a Path,
-    /// What was observed of a run that failed.
-    trace: Option<&'a Path>,
-}
-
-fn run_logged(
-    plan: &Plan,
-    isolation: Isolation,
-    reading: Reading<'_>,
-    scratch: &Path,
-    Logs { log, failed, trace: trace_out }: Logs<'_>,
-    live: bool,
-    stop: &Stop,
-) -> Result<(Built, Times), Failure> {
-    // The sandbox stands in another directory than we do.
-    let scratch = places::absolute(scratch)?;
-    let mut log = BuildLog::create(log, live)?;
-    let started = host::now()?;
-    let mut progress = Progress::new(live);
-    let mut stage = |stage| progress.stage(stage, &plan.roots());
-    match build::run(plan, isolation, reading, &scratch, &mut |bytes| log.take(bytes), &mut stage, stop) {
-        Ok(built) => {
-            log.finish()?;
-            Ok((built, Times { started, finished: host::now()? }))
-        }
-        Err(err) => {
-            // Whatever came of it meanwhile.
-            stop.check()?;
-            let (err, trace) = match err {
-                BuildError::Traced { why, trace } => (*why, Some(trace)),
-                err => (err, None),
-            };
-            let mut failure = Failure::from(err);
-            if failure.exit != Exit::BuildFailed && log.is_empty() {
-                // There was no build; a log would say that there was one.
-                return Err(failure);
-            }
-            drop(progress);
-            let kept = log.finish_failed(failed);
-            if let Some(trace) = &trace {
-                trace::say(trace);
-                trace::explain(trace, &mut failure);
-                trace_out.map_or(Ok(()), |path| trace::write(trace, false, path, Existing::Refuse))?;
-            }
-            Err(if failure.exit == Exit::BuildFailed { failure.hint(kept) } else { failure })
-        }
-    }
-}
-
-/// What this run observed, as a statement.
-pub fn provenance(plan: &Plan, built: &Built, builder: String, vouchers: &Vouchers) -> Provenance {
-    let mut provenance = Provenance {
-        order: plan.order().clone(),
-        subjects: subjects(&built.outputs),
-        observation: built.observation,
-        controls: built.controls(),
-        variables: plan.variables(),
-        environment: Some(built.environment),
-        environment_kind: plan.pinned().kind,
-        outputs: built.outputs.digest(),
-        builder,
-        claimed: None,
-    };
-    vouchers.note_in(&mut provenance);
-    provenance
-}
-
-/// The lines of a bundle: provenance, run record, listings.
-fn sign(plan: &Plan, built: &Built, provenance: &Provenance, times: &Times, key: &SigningKey) -> Vec<Vec<u8>> {
-    let payload = provenance.encode();
-    let record = run_record(crate::statement::payload_digest(&payload), built, times);
-    vec![
-        key.sign_envelope(payload).to_line(),
-        key.sign_envelope(record.encode()).to_line(),
-        Blob::listing(&plan.tree().listing()).to_line(),
-        Blob::listing(&built.outputs.listing()).to_line(),
-    ]
-}
-
-/// What was volatile about a run.
-pub fn run_record(manifest: PayloadDigest, built: &Built, times: &Times) -> RunRecord {
-    RunRecord {
-        manifest,
-        started_on: times.started.clone(),
-        finished_on: times.finished.clone(),
-        tool: Tool { name: "countersign".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        host: host::facts(built.processors),
-        log: Log { sha256: built.log.1, size: built.log.0 },
-        steps: built.ran.steps.iter().map(|step| step.seconds as u64).collect(),
     }
 }
 

@@ -4,9 +4,14 @@
 //! written down and, with a key, signed; only then are the expected outputs and the published files looked at.
 
 mod given;
+mod place;
 mod published;
 mod report;
 mod signed;
+mod verdict;
+
+use place::Place;
+use verdict::{verdict, verdicts};
 
 use super::attest::{self, Times};
 use super::copies::{note_copies, note_opaque};
@@ -18,16 +23,15 @@ use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::sources::Asked;
 use super::vouchers::Vouchers;
-use super::{host, places, signals, ui};
+use super::{places, signals, ui};
 use crate::build::{self, BuildError, Built, OutputCopy, Plan, Special};
 use crate::bundle;
 use crate::digest::PayloadDigest;
 use crate::environment::DEFAULT_ROOTS;
-use crate::fs::{self, Existing, FsError};
+use crate::fs::{self, FsError};
 use crate::keys::SigningKey;
-use crate::rebuild::{self, Judgement, Output};
-use crate::source;
-use crate::statement::{Artifact, ArtifactVerdict, Provenance, SignerCheck, Subject, Supersedes, Verdict, VerdictKind};
+use crate::rebuild::{self, Judgement};
+use crate::statement::{Artifact, ArtifactVerdict, Provenance, SignerCheck, Subject, Verdict};
 use crate::stop::Stop;
 use clap::Args as ClapArgs;
 use given::Given;
@@ -275,48 +279,6 @@ fn plan(given: &Given<'_>, chosen: &Chosen) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// Where a rebuild's results are put. It goes with this value unless something in it is worth a look: a run that ended in an error leaves
-/// nothing half-written.
-struct Place {
-    dir: PathBuf,
-    wanted: bool,
-    kept: bool,
-}
-
-impl Place {
-    fn new(args: &Args, scratch: &Path) -> Result<Place, Failure> {
-        let dir = match &args.out {
-            Some(out) => out.clone(),
-            None => {
-                let name = fs::random_name().map_err(|err| Failure::new(Exit::Internal, err))?;
-                scratch.join(format!("countersign-rebuild-{name}"))
-            }
-        };
-        let mut builder = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&dir).map_err(|err| fs::FsError::io("create", &dir, err))?;
-        Ok(Place { dir, wanted: args.out.is_some(), kept: false })
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(fs::write(&self.dir.join(name), bytes, 0o644, Existing::Replace)?)
-    }
-
-    /// What nobody asked for is kept only when there is something to look at.
-    fn keep(&mut self, exit: Exit) {
-        self.kept = self.wanted || exit != Exit::Yes;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = source::remove_tree(&self.dir);
-        }
-    }
-}
-
 /// Why no further run began.
 struct Stopped {
     failure: Failure,
@@ -404,68 +366,6 @@ const STATEMENTS: &str = "rebuild.intoto.jsonl";
 
 fn builder_id(args: &Args, key: &SigningKey) -> String {
     args.builder_id.clone().unwrap_or_else(|| key.public().default_builder())
-}
-
-/// Signs the statements that explain.
-fn verdicts(outcome: &Outcome, own: &Own, key: Option<&SigningKey>) -> Result<Vec<(VerdictKind, Vec<u8>)>, Failure> {
-    let Outcome { args, chosen, vouchers, plan, built, judgement, copies } = outcome;
-    let Some(key) = key else { return Ok(Vec::new()) };
-    let environment = built[0].0.environment;
-    let same = chosen.reference.environment == Some(environment);
-    let mut lines = Vec::new();
-    for (kind, outputs) in judgement.statements(same) {
-        let verdict = verdict(args, chosen, plan, key)?;
-        let artifacts: Vec<Artifact> = outputs.iter().map(|output| output.artifact()).collect();
-        let verdict = Verdict {
-            kind,
-            subjects: rebuild::subjects(kind, &chosen.expected, &outputs),
-            rebuild: own.payload,
-            rebuild_environment: Some(environment),
-            runs: outcome.runs(),
-            reason: reason(kind, &outputs, judgement, same) + &copied(copies, &outputs) + &vouchers.reason(),
-            artifacts,
-            ..verdict
-        };
-        lines.push((kind, key.sign_envelope(verdict.encode()).to_line()));
-    }
-    Ok(lines)
-}
-
-/// A verdict about nothing yet.
-fn verdict(args: &Args, chosen: &Chosen, plan: &Plan, key: &SigningKey) -> Result<Verdict, Failure> {
-    Ok(Verdict {
-        kind: VerdictKind::Inconclusive,
-        subjects: Vec::new(),
-        compared_at: host::now()?,
-        order: plan.order().digest(),
-        reference: chosen.reference.payload,
-        signer: chosen.signer_check(),
-        rebuild: None,
-        rebuilder: builder_id(args, key),
-        reference_environment: chosen.reference.environment,
-        rebuild_environment: None,
-        runs: 0,
-        reason: String::new(),
-        artifacts: Vec::new(),
-        supersedes: args
-            .supersedes
-            .map(|payload| Supersedes { payload, reason: args.reason.clone().unwrap_or_default() }),
-    })
-}
-
-fn reason(kind: VerdictKind, outputs: &[&Output], judgement: &Judgement, same: bool) -> String {
-    let environment = if same { "in an equal environment" } else { "in another environment" };
-    match kind {
-        VerdictKind::Reproduced => format!("{} identical, {environment}", ui::count(outputs.len(), "output")),
-        _ if !judgement.deterministic => format!("the runs disagree with one another, {environment}"),
-        _ => format!("{} not as signed, {environment}", ui::count(outputs.len(), "output")),
-    }
-}
-
-/// Whoever reads the verdict should know which outputs were not made but copied.
-fn copied(copies: &[OutputCopy], outputs: &[&Output]) -> String {
-    let n = outputs.iter().filter(|output| copies.iter().any(|copy| copy.output == output.path)).count();
-    if n == 0 { String::new() } else { format!("; {} copied from source or environment", ui::count(n, "file")) }
 }
 
 /// A build that came to nothing: said, signed as inconclusive, never a veto.
