@@ -43,8 +43,18 @@ fn staying(mark: &str) -> Project {
     project
 }
 
-fn start(mut command: Command) -> Child {
-    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// Whoever runs the tests may ignore signals, as `nohup` has it, and that is inherited.
+fn start(command: Command) -> Child {
+    let mut heard = Command::new("env");
+    heard.arg("--default-signal=HUP,INT,TERM").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heard.env(name, value),
+            None => heard.env_remove(name),
+        };
+    }
+    command.get_current_dir().map(|dir| heard.current_dir(dir));
+    heard.stdin(Stdio::null()).process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn pid(child: &Child) -> Pid {

@@ -3,7 +3,7 @@
 use super::{BuildError, Tracing};
 use crate::digest::Wanted;
 use crate::environment::View;
-use crate::fetched;
+use crate::fetched::{self, Item};
 use crate::lock::{Lock, Pinned, Roots};
 use crate::path::TreePath;
 use crate::recipe::{self, Epoch, Recipe, Wants};
@@ -139,12 +139,14 @@ impl Plan {
     }
 
     /// Whether what is locked of the source's dependencies is what the lock files in the source name. Every run asks, before anything else.
-    pub fn follows_source(&self) -> Result<(), BuildError> {
+    /// What they name, for each of the recipe's `fetch`.
+    pub fn follows_source(&self) -> Result<Vec<Vec<Item>>, BuildError> {
         let all = &self.recipe.environment.fetch;
         let paths: Vec<TreePath> = all.iter().flat_map(|fetch| &fetch.from).cloned().collect();
         if paths.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let mut named = Vec::new();
         let contents = self.source.contents(&self.tree, &paths, fetched::MAX_FILE)?;
         let architecture = self.pinned.image.as_ref().map_or("", |image| image.architecture.as_str());
         for fetch in all {
@@ -154,8 +156,9 @@ impl Plan {
             });
             let items = fetched::items(fetch.kind, &files.collect::<Result<Vec<_>, BuildError>>()?, architecture)?;
             fetched::fits(fetch.kind, &items, self.pinned.parts()).map_err(BuildError::NotOfSource)?;
+            named.push(items);
         }
-        Ok(())
+        Ok(named)
     }
 
     /// Has the runs observed.

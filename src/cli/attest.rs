@@ -131,7 +131,7 @@ impl What {
         let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
         let local = places::absolute(beside)?;
         let depot = self.depot.depot(local.is_dir().then_some(local.as_path()))?;
-        depot::furnish(plan, &depot, !self.flags.quiet, stop)?;
+        depot::furnish(plan, &depot, false, !self.flags.quiet, stop)?;
         Ok(Some(depot))
     }
 }

@@ -100,13 +100,15 @@ impl DepotFlags {
 }
 
 /// Gives a plan the image that its lock names, if it names one. While it is used nothing may be removed from the store: the depot must stay.
-pub fn furnish(plan: &mut Plan, depot: &Depot, shown: bool, stop: &Stop) -> Result<(), Failure> {
+/// `fresh`: what was unpacked before does not count, so that it is seen here what the parts make.
+pub fn furnish(plan: &mut Plan, depot: &Depot, fresh: bool, shown: bool, stop: &Stop) -> Result<(), Failure> {
     // Before anything is fetched or unpacked.
-    plan.follows_source()?;
+    let dependencies = &plan.follows_source()?[..];
     let telling = Telling::new(shown);
     let (parts, progress) = (plan.pinned().parts(), |doing: Doing<'_>| telling.told(doing));
     let (environment, architecture) = (plan.environment(), std::env::consts::ARCH);
-    let unpacking = Unpacking { parts, environment, architecture, depot, stop, progress: &progress };
+    let progress = &progress;
+    let unpacking = Unpacking { parts, environment, dependencies, architecture, fresh, depot, stop, progress };
     let image = environment::furnish(plan.pinned(), &unpacking)?;
     drop(telling);
     if let Some(image) = image {

@@ -3,15 +3,17 @@
 use super::View;
 use super::configure;
 use super::depot::{Depot, DepotError, named};
+use super::pin::{PinError, as_named};
 use crate::debian::assemble::{self, AssembleError};
 use crate::debian::version::Version;
-use crate::digest::{Sha256, TreeDigest};
-use crate::fetched::layout;
+
+use crate::digest::{self, Sha256, TreeDigest};
+use crate::fetched::{Item, layout};
 use crate::lock::{Class, Image, Kind, Part, Pinned, RESERVED};
 use crate::oci::{self, Blobs, OciError};
 use crate::path::TreePath;
 use crate::recipe::{Environment, Fetch, Tool};
-use crate::rootfs::{Builder, Limits, RootfsError, below, tar};
+use crate::rootfs::{Builder, Found, Last, Limits, RootfsError, below, tar};
 use crate::scan::{self, Options, ScanError};
 use crate::statement::Word;
 use crate::stop::Stop;
@@ -63,6 +65,12 @@ pub enum ImageError {
     /// A directory that is a link, or no directory.
     #[error("the image's /{0} is not a directory")]
     Shared(&'static str),
+    /// A part that is not what the source's lock files name.
+    #[error(transparent)]
+    Dependency(Box<PinError>),
+    /// Something is where the dependencies of the source go.
+    #[error("the environment has something in /{0}, where what the source depends on goes")]
+    Occupied(TreePath),
     /// The locked parts do not make the locked tree.
     #[error("the parts of the lock make another environment than it says: sha256:{found}, locked is sha256:{locked}")]
     Tree {
@@ -96,8 +104,12 @@ pub struct Unpacking<'e> {
     pub parts: &'e [Part],
     /// What the recipe says of it.
     pub environment: &'e Environment,
+    /// What the source's lock files name, for each of the recipe's `fetch`.
+    pub dependencies: &'e [Vec<Item>],
     /// The machine that they are for, as `uname -m` says.
     pub architecture: &'e str,
+    /// Whether everything is unpacked once more, whatever was unpacked before.
+    pub fresh: bool,
     /// Where the parts are.
     pub depot: &'e Depot,
     /// To end early.
@@ -126,15 +138,11 @@ pub fn furnish(pinned: &Pinned, unpacking: &Unpacking<'_>) -> Result<Option<View
     if architecture.as_str() != own {
         return Err(ImageError::Architecture { wanted: architecture.clone(), own: own.to_owned() });
     }
-    let base = match unpacking.depot.store().tree(tree) {
+    // One that came of other parts would make a lie of what the lock says of its parts.
+    let there = unpacking.depot.store().tree(tree, &unpacking.origin(tree)).filter(|_| !unpacking.fresh);
+    let base = match there {
         Some(base) => base,
-        None => {
-            let (found, base) = unpacking.unpack()?;
-            if found != *tree {
-                return Err(ImageError::Tree { found, locked: *tree });
-            }
-            base
-        }
+        None => unpacking.unpack(Some(*tree))?.1,
     };
     // What stands there under the name is believed by nobody. Who builds in an image reads all of it; tools beside a host's paths are read here.
     if pinned.kind == Kind::Host && tree_of(&base)? != *tree {
@@ -144,8 +152,19 @@ pub fn furnish(pinned: &Pinned, unpacking: &Unpacking<'_>) -> Result<Option<View
 }
 
 impl Unpacking<'_> {
-    /// Unpacks all parts, and keeps what they make.
-    pub fn unpack(&self) -> Result<(TreeDigest, PathBuf), ImageError> {
+    /// A digest of all that a tree is made of.
+    fn origin(&self, tree: &TreeDigest) -> Sha256 {
+        let mut text = format!("countersign-image v1\n{}\n{tree}\n{}\n", self.architecture, self.environment.digest);
+        for Part { class, name, version, sha256, size, .. } in self.parts {
+            text += &format!("{} {name} {version} {sha256} {size}\n", class.word());
+        }
+        // Each was held against its own when that was made.
+        self.dependencies.iter().flatten().for_each(|item| text += &format!("{item:?}\n"));
+        digest::sha256(text.as_bytes())
+    }
+
+    /// Unpacks all parts, and keeps what they make; an error where that should be another tree.
+    pub fn unpack(&self, wanted: Option<TreeDigest>) -> Result<(TreeDigest, PathBuf), ImageError> {
         let fetching = |left| (self.progress)(Doing::Fetching(left));
         self.depot.get_all(self.parts, self.stop, &fetching)?;
         let making = self.depot.store().temporary()?;
@@ -155,7 +174,23 @@ impl Unpacking<'_> {
             Kind::Oci => self.oci(&mut builder)?,
             Kind::Debian => builder = self.debian(builder)?,
         }
-        for part in self.parts {
+        let (dependencies, others): (Vec<&Part>, Vec<&Part>) =
+            self.parts.iter().partition(|part| part.class.is_dependency());
+        for part in others {
+            self.stop.check().map_err(DepotError::from)?;
+            self.one(part, &mut builder)?;
+        }
+        for Fetch { at, .. } in &self.environment.fetch {
+            // What lies there is found by the tools beside what the source names.
+            let free = match builder.at(at.as_bytes(), Last::Itself)? {
+                None => true,
+                Some(found) => matches!(found, Found::Dir) && builder.names(at.as_bytes())?.is_empty(),
+            };
+            if !free {
+                return Err(ImageError::Occupied(at.clone()));
+            }
+        }
+        for part in dependencies {
             self.stop.check().map_err(DepotError::from)?;
             self.one(part, &mut builder)?;
         }
@@ -169,8 +204,10 @@ impl Unpacking<'_> {
             configure::packages(&root, self.stop)?;
         }
         let digest = tree_of(&root)?;
-        // What stands there under the name was not that tree, or nothing stands there.
-        Ok((digest, self.depot.store().keep_tree(&digest, &root)?))
+        if let Some(locked) = wanted.filter(|wanted| *wanted != digest) {
+            return Err(ImageError::Tree { found: digest, locked });
+        }
+        Ok((digest, self.depot.store().keep_tree(&digest, &self.origin(&digest), &root)?))
     }
 
     fn one(&self, part: &Part, builder: &mut Builder) -> Result<(), ImageError> {
@@ -192,7 +229,11 @@ impl Unpacking<'_> {
             },
             class if class.is_dependency() => {
                 let of_it = |fetch: &&Fetch| fetch.kind.classes().contains(&class);
-                let Some(fetch) = self.environment.fetch.iter().find(of_it) else { return Ok(()) };
+                let all = self.environment.fetch.iter().zip(self.dependencies);
+                let Some((fetch, items)) = all.into_iter().find(|(fetch, _)| of_it(fetch)) else {
+                    return Err(ImageError::Package(name, "no fetch of the recipe has such a part".into()));
+                };
+                as_named(self.depot, items, part).map_err(|err| ImageError::Dependency(Box::new(err)))?;
                 layout::put(builder, fetch, part, &mut || self.depot.part(part).map_err(Laid::Depot)).map_err(|err| {
                     match err {
                         Laid::Depot(err) => err.into(),

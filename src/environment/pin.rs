@@ -11,6 +11,7 @@ pub use debian::DebianError;
 #[cfg(feature = "debian")]
 pub(super) use debian::{architecture, indices, keyring};
 pub use fetched::DependencyError;
+pub(super) use fetched::as_named;
 pub(super) use oci::platform;
 
 use super::depot::{Depot, DepotError, MOST};
@@ -126,8 +127,17 @@ impl Pinning<'_> {
             true => None,
             false => {
                 let machine = architecture.as_str();
-                let unpacking = Unpacking { parts: &parts, environment, architecture: machine, depot, stop, progress };
-                let (tree, _) = unpacking.unpack()?;
+                let unpacking = Unpacking {
+                    parts: &parts,
+                    environment,
+                    dependencies: self.dependencies,
+                    architecture: machine,
+                    fresh: false,
+                    depot,
+                    stop,
+                    progress,
+                };
+                let (tree, _) = unpacking.unpack(None)?;
                 Some(Image { architecture: architecture.clone(), tree, parts })
             }
         };

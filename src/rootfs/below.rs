@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Puts what is in a tar archive into the directory `below`, without the first `strip` parts of each name; members that have no more than
-/// those are left out. Links stay what they are. After an error the builder is spoiled.
+/// those are left out. Links stay what they are, and no member's way leads through one. After an error the builder is spoiled.
 pub fn apply(
     builder: &mut Builder,
     shown: &Path,
@@ -16,11 +16,17 @@ pub fn apply(
     below: &TreePath,
     strip: u8,
 ) -> Result<(), RootfsError> {
-    each(builder, shown, input, below.as_bytes(), &|_, name| moved(name, below, strip))
+    each(builder, shown, input, below.as_bytes(), &|builder, name| {
+        let moved = moved(name, below, strip)?;
+        if let Some(path) = &moved {
+            stays(builder, name, below.as_bytes(), path)?;
+        }
+        Ok(moved)
+    })
 }
 
 /// The same of an archive that somebody else made than who says where it goes: all of it is below the directory `top`, which becomes `below`,
-/// and nothing of it leaves that. Links stay what they are, but no member's way leads through one.
+/// and nothing of it leaves that.
 pub fn apply_alone(
     builder: &mut Builder,
     shown: &Path,
@@ -33,18 +39,25 @@ pub fn apply_alone(
         if parts.next() != Some(top) {
             return Err(refused(name, Why::NotBelow(String::from_utf8_lossy(top).into_owned())));
         }
-        let mut path = below.to_vec();
-        let mut last = None;
-        for part in parts {
-            if last.is_some() && matches!(builder.at(&path, Last::Itself)?, Some(Found::Link { .. })) {
-                return Err(refused(name, Why::NotADirectory));
-            }
-            path.push(b'/');
-            path.extend_from_slice(part);
-            last = Some(());
+        let rest: Vec<&[u8]> = parts.collect();
+        if rest.is_empty() {
+            return Ok(None);
         }
-        Ok(last.map(|()| path))
+        let path = [below, b"/", &rest.join(&b'/')].concat();
+        stays(builder, name, below, &path)?;
+        Ok(Some(path))
     })
+}
+
+/// Whether the way from the directory to the path leads through no link, so that it stays there. `name` is the member's.
+fn stays(builder: &Builder, name: &[u8], below: &[u8], path: &[u8]) -> Result<(), RootfsError> {
+    let ends = (below.len() + 1..path.len()).filter(|at| path[*at] == b'/');
+    for end in ends {
+        if matches!(builder.at(&path[..end], Last::Itself)?, Some(Found::Link { .. })) {
+            return Err(refused(name, Why::NotADirectory));
+        }
+    }
+    Ok(())
 }
 
 /// What a member's name becomes, if anything.
@@ -62,6 +75,7 @@ fn each(
         let mut plain = archive::unpacked(shown, input, None)?;
         let limit = builder.limits.bytes.saturating_mul(2).saturating_sub(builder.unpacked);
         let read = archive::plain_root_members(shown, &mut plain, limit, &mut |member| {
+            builder.count_member(member.name)?;
             let Some(name) = renamed(builder, member.name)? else { return Ok(()) };
             let kind = match member.kind {
                 RootKind::Hard { target } => {

@@ -218,6 +218,11 @@ fn bind_root(root: &Path, place: &Path) -> Result<(), Report> {
         }
     }
     let there = fs::symlink_metadata(&at).is_ok();
+    // Nothing is made in what is bound already: that is the host's.
+    let above_is_ours = at.parent().and_then(|dir| fs::metadata(dir).ok()).is_some_and(|meta| meta.dev() == ours);
+    if !there && !above_is_ours {
+        return Err(refuse("it would lie in another root, which has nothing of that name"));
+    }
     if meta.is_symlink() {
         return if there { Ok(()) } else { symlink(fs::read_link(root).map_err(fail)?, &at).map_err(fail) };
     }

@@ -8,6 +8,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 /// An error where this process may not use as many.
@@ -42,8 +43,10 @@ pub(super) fn show(count: u32, new: &Path) -> Result<(), Report> {
     let info = std::fs::read_to_string(proc.join("cpuinfo")).map_err(Report::refused_io("read /proc/cpuinfo"))?;
     for (name, text) in [("stat", Some(stat(count))), ("cpuinfo", first_of(count, &info))] {
         let Some(text) = text else { continue };
-        let made = new.join(format!(".{name}"));
-        std::fs::write(&made, text).map_err(Report::refused_io(format!("make /proc/{name}")))?;
+        // The one directory in which nothing of an environment ever is: a link of an image would lead to a file of the host.
+        let made = new.join("dev").join(format!(".{name}"));
+        let written = std::fs::File::create_new(&made).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(Report::refused_io(format!("make /proc/{name}")))?;
         let at = proc.join(name);
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
         let nothing = None::<&str>;

@@ -193,13 +193,14 @@ impl Store {
         Ok(Temporary { path })
     }
 
-    fn tree_path(&self, tree: &TreeDigest) -> PathBuf {
-        self.dir.join("trees").join(tree.to_string())
+    fn tree_path(&self, tree: &TreeDigest, origin: &Sha256) -> PathBuf {
+        self.dir.join("trees").join(format!("{tree}-{origin}"))
     }
 
-    /// An unpacked tree, if it is there. Whoever uses it reads it and looks whether it is that one.
-    pub fn tree(&self, tree: &TreeDigest) -> Option<PathBuf> {
-        let path = self.tree_path(tree);
+    /// An unpacked tree, if it is there as one that was made of what `origin` is the digest of: the same tree that came of something else is
+    /// no answer. Whoever uses it reads it and looks whether it is that one.
+    pub fn tree(&self, tree: &TreeDigest, origin: &Sha256) -> Option<PathBuf> {
+        let path = self.tree_path(tree, origin);
         let there = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
         if there && let Ok(dir) = File::open(&path) {
             touch(&dir);
@@ -208,8 +209,8 @@ impl Store {
     }
 
     /// Keeps a tree that was made in a [`Temporary`] directory. When another process was first, its tree stays.
-    pub fn keep_tree(&self, tree: &TreeDigest, made: &Path) -> Result<PathBuf, StoreError> {
-        let to = self.tree_path(tree);
+    pub fn keep_tree(&self, tree: &TreeDigest, origin: &Sha256, made: &Path) -> Result<PathBuf, StoreError> {
+        let to = self.tree_path(tree, origin);
         match std::fs::rename(made, &to) {
             Ok(()) => {}
             Err(_) if to.is_dir() => {}
@@ -252,6 +253,11 @@ fn open_blob(dir: &Path, sha256: &Sha256) -> Result<Option<File>, StoreError> {
         Err(err) if err.is_not_found() => Ok(None),
         file => Ok(Some(file?)),
     }
+}
+
+/// Which tree the name of a directory in `trees/` says that it is.
+fn tree_of_name(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(tree, _)| tree)
 }
 
 /// A file of a directory that holds blobs as a store does, and that nobody uses as one: materials that were handed over.

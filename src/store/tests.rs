@@ -50,8 +50,10 @@ fn what_is_wrong_or_old_goes_and_the_rest_stays() {
     let making = store.temporary().unwrap();
     std::fs::create_dir(making.path().join("tree")).unwrap();
     let tree = TreeDigest::from(digest::sha256(b"a listing"));
-    store.keep_tree(&tree, &making.path().join("tree")).unwrap();
-    assert!(store.tree(&tree).is_some() && store.tree(&TreeDigest::from(digest::sha256(b""))).is_none());
+    let (origin, other) = (digest::sha256(b"parts"), digest::sha256(b""));
+    store.keep_tree(&tree, &origin, &making.path().join("tree")).unwrap();
+    assert!(store.tree(&tree, &origin).is_some() && store.tree(&TreeDigest::from(other), &origin).is_none());
+    assert!(store.tree(&tree, &other).is_none(), "the same tree of other parts is no answer");
     drop(making);
 
     let sweep = Sweep::begin(store, true).unwrap().unwrap();

@@ -3,7 +3,7 @@
 use super::{DepotError, PinError, Pinning, word};
 use crate::archive::{self, ArchiveError};
 use crate::digest::{Sha256, Sha512Hasher, Wanted};
-use crate::environment::depot::each_of;
+use crate::environment::depot::{Depot, each_of, named};
 use crate::environment::image::Doing;
 use crate::fetched::pip::{self, Link, Target};
 use crate::fetched::{Item, Named, go, layout};
@@ -36,6 +36,9 @@ pub enum DependencyError {
         /// What they should be.
         named: String,
     },
+    /// A part of which the source's lock files say nothing.
+    #[error("{0}: the source's lock files do not name it")]
+    NotNamed(String),
     /// A zip of a module that cannot be read.
     #[error(transparent)]
     Zip(#[from] ArchiveError),
@@ -125,6 +128,19 @@ fn kept(pinning: &Pinning<'_>, item: &Item) -> Result<Option<Vec<Part>>, PinErro
     }
     // Only Python has several files of one item.
     Ok((parts.len() == 1 || (item.class == Class::Python && !parts.is_empty())).then_some(parts))
+}
+
+/// Whether a part is one that the source's lock files name, by the digests that they have. It is read from the store.
+pub(in crate::environment) fn as_named(depot: &Depot, items: &[Item], part: &Part) -> Result<(), PinError> {
+    let what = named(part);
+    let item = items.iter().find(|item| item.is(part));
+    let item = item.ok_or_else(|| DependencyError::NotNamed(what.clone()))?;
+    if matches!(item.digest, Named::Sha256(_)) {
+        return Ok(());
+    }
+    let held = depot.store().held(&part.sha256).map_err(DepotError::from)?;
+    let (path, _) = held.ok_or_else(|| DepotError::NoMaterial(what.clone()))?;
+    is_named(&item.digest, &what, &path, &part.sha256)
 }
 
 /// Whether a file is what a lock file of the source names.
