@@ -57,7 +57,8 @@ impl Sweep {
         let trees = self.dir.join("trees");
         self.remove(&mut |path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let right = if path.starts_with(&trees) { is_tree(path, super::tree_of_name(name)) } else { is_blob(path, name) };
+            let right =
+                if path.starts_with(&trees) { is_tree(path, super::tree_of_name(name)) } else { is_blob(path, name) };
             if !right {
                 told(path);
             }

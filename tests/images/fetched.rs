@@ -326,6 +326,54 @@ fn a_lock_of_another_source() {
 }
 
 #[test]
+fn parts_that_are_not_what_the_source_names() {
+    // A lock says a SHA-256 of its own; of npm and Go the source names another digest.
+    let project = depending();
+    with(&project, "store", &LOCK).ends(0);
+    let lock = project.text("src/countersign.lock");
+    let evil = gzip(&tar(&[("package/evil.js".into(), Entry::File(b"evil()".to_vec(), false))]));
+    let module: [(&str, &[u8]); 1] = [("x.example/M@v1.0.0/m.go", b"package evil\n")];
+    for (start, place, bytes, why) in [
+        ("part npm ", "npm/@s/p/-/p-3.0.0.tgz", evil, "should be sha512:"),
+        ("part go-zip ", "go/x.example/!m/@v/v1.0.0.zip", zip(&module), "should be h1:"),
+        ("part go-mod ", "go/x.example/!m/@v/v1.0.0.mod", b"module x.example/evil\n".to_vec(), "should be h1:"),
+    ] {
+        let before = project.get(&format!("mirrors/{place}"));
+        project.put(&format!("mirrors/{place}"), &bytes);
+        let lie = |line: &str| {
+            let digests = line.replace(&hex(&before), &hex(&bytes));
+            digests.replace(&format!(" {} source", before.len()), &format!(" {} source", bytes.len()))
+        };
+        let lines = lock.lines().map(|line| if line.starts_with(start) { lie(line) } else { line.to_owned() } + "\n");
+        project.put("src/countersign.lock", lines.collect::<String>());
+        assert_ne!(project.text("src/countersign.lock"), lock);
+        with(&project, "other", &["build", "--source", "src", "--out", "no"]).ends(7).mentions(why);
+        project.put(&format!("mirrors/{place}"), &before);
+    }
+    project.put("src/countersign.lock", &lock);
+    with(&project, "other", &["build", "--source", "src", "--out", "yes"]).ends(0);
+}
+
+#[test]
+fn an_image_that_has_something_where_dependencies_go() {
+    let project = depending();
+    let mut all = entries();
+    std::fs::create_dir(project.path("images")).unwrap();
+    for (extra, code) in [(None, 0), (Some("vendor/cargo/a-1.0.0/build.rs"), 7), (Some("vendor/go"), 7)] {
+        let before = all.len();
+        all.extend(extra.map(|name| (name.to_owned(), Entry::File(b"evil".to_vec(), false))));
+        project.put("images/root.tar", tar(&all));
+        all.truncate(before);
+        project.environment("kind = \"rootfs\"\nimage = \"images:root.tar\"\n[[environment.fetch]]\nkind = \"cargo\"\nfrom = [\"Cargo.lock\"]\n[[environment.fetch]]\nkind = \"go\"\nfrom = [\"go.sum\"]\n");
+        let images = format!("images={}", project.path("images").display());
+        let said = with(&project, "store", &[&LOCK[..], &["--update", "--mirror", &images]].concat()).ends(code);
+        if code != 0 {
+            said.mentions("where what the source depends on goes");
+        }
+    }
+}
+
+#[test]
 fn lock_files_that_are_not_taken() {
     let project = depending();
     let cargo = project.text("src/Cargo.lock");

@@ -10,6 +10,7 @@ mod common;
 #[path = "../../src/debian/testing/mod.rs"]
 mod debs;
 mod fetched;
+mod hostile;
 mod image;
 mod kills;
 mod kinds;

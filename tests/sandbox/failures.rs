@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("panic_of_the_caller_leaves_nothing", panic_of_the_caller_leaves_nothing),
     ("inherited_descriptors_are_closed", inherited_descriptors_are_closed),
     ("limits", limits),
+    ("nothing_is_made_in_another_root", nothing_is_made_in_another_root),
     ("no_user_namespaces", no_user_namespaces),
     ("no_fresh_proc", no_fresh_proc),
     ("mounts_below_roots_are_read_only", mounts_below_roots_are_read_only),
@@ -241,6 +242,33 @@ fn limits() {
     spec.limits.memory = Some(256 << 20);
     spec.steps[0][2] = "head -c 1000 /dev/zero | tail -c 1 >/dev/null && echo small; dd if=/dev/zero of=/dev/null bs=512M count=1 2>/dev/null || echo too much".into();
     assert_eq!(run(&spec).1, "small\ntoo much\n");
+}
+
+fn nothing_is_made_in_another_root() {
+    let place = place();
+    let host = tempfile::tempdir().unwrap();
+    let (own, more) = (host.path().join("own"), host.path().join("more"));
+    for dir in [host.path(), &own, &more] {
+        let _ = std::fs::create_dir(dir);
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    std::fs::write(more.join("file"), "").unwrap();
+    std::os::unix::fs::symlink("/etc", more.join("link")).unwrap();
+    std::fs::create_dir(more.join("dir")).unwrap();
+    for name in ["file", "link", "dir"] {
+        let mut spec = spec(&place.build, "ls /opt");
+        spec.roots.push((own.clone(), "/opt/own".into()));
+        // The twin: beside it there is room.
+        spec.roots.push((more.join(name), "/opt/beside".into()));
+        assert_eq!(run(&spec).1, "beside\nown\n");
+        spec.roots.push((more.join(name), "/opt/own/new".into()));
+        let (result, log) = run(&spec);
+        assert!(
+            matches!(&result, Err(SandboxError::Root { why, .. }) if why.contains("another root")),
+            "{result:?}\n{log}"
+        );
+        assert_eq!(own.read_dir().unwrap().count(), 0, "{name}");
+    }
 }
 
 fn no_user_namespaces() {
