@@ -1,7 +1,7 @@
 """What a build must have been to count: section 7, controls, environment, environments, vouchers; and that an image's fingerprint is its lock's tree."""
 
 from cases_evidence import ARCHIVE, CARGO_TABLE, CRATE, DEBIAN, DEBIAN_TABLE, GO, GO_TABLE, HOST_TABLE, KEY, ROOTFS, ROOTFS_TABLE, SIGNERS, WITH_GO, case, in_environment, lock_of
-from kit import REB1, REB2, VENDOR, changed, elsewhere, line, policy, provenance, signer
+from kit import REB1, REB2, VENDOR, changed, elsewhere, line, policy, provenance, signer, subject
 
 FAR = (*SIGNERS, signer(REB2, "rebuilder"))
 CHECKED = {"network": "enforced", "vouchers": "enforced"}
@@ -117,4 +117,9 @@ fingerprints()
 controls()
 kinds()
 vouchers()
+    case_of("environments-of-one-rebuilder", "one rebuilder in two environments", 8, 10,
+            [*of("e1", "e1")[:2], line(REB1, provenance(REB1, environment="e2"))], rebuilders=1, environments=2)
+    case_of("environments-of-one-rebuilder-for-another", "the same, and another rebuilder in neither of them whose build is of other bytes", 8, 10,
+            [*of("e1", "e1")[:2], line(REB1, provenance(REB1, environment="e2")), line(REB2, provenance(REB2, environment="e3", subjects=[subject(data=b"x")]))],
+            rebuilders=1, environments=2)
 environments()

@@ -310,7 +310,9 @@ def _lacking(file, vendors, rebuilds, approvals, policy, demanded):
         approvers = {signer.key for signer, each in approvals if each["manifest"] in manifests and name in _names(each, file)}
         counted = {signer.key: signer for signer, each in rebuilds if name in _names(each, file)}
         short = [attribute for attribute, needed in policy.attributes.items() if len(distinct(counted.values(), attribute)) < needed]
-        if len({digest for _, each in rebuilds if name in _names(each, file) for digest in each["environment"]}) < policy.environments:
+        places = {key: {digest for signer, each in rebuilds if signer.key == key and name in _names(each, file) for digest in each["environment"]}
+                  for key in counted}
+        if _matched(places) < policy.environments:
             short.append("environment")
         if len(vendor_keys) >= policy.vendor and len(counted) >= policy.rebuilders and len(approvers) >= policy.approvals and not short:
             return None
@@ -325,6 +327,33 @@ def _dissent(file, vendors, statements, demanded):
     vouched = {digest for _, each in vendors if _names(each, file, demanded) for digest in each["environment"]}
     references = {each["payload_digest"]: each for signer, each in statements if signer.vendor and each["type"] == PROVENANCE}
     verdicts = [(signer, each) for signer, each in statements
+def _matched(places):
+    """How many keys can each be given a fingerprint of their own: the size of a maximum matching."""
+    held = {}
+    for start in places:
+        # Breadth first from a key without one, by what others hold, to a fingerprint that nobody holds.
+        came, queue = {}, [start]
+        for key in queue:
+            for digest in places[key] - came.keys():
+                came[digest] = key
+                if digest in held:
+                    queue.append(held[digest])
+                    continue
+                while True:
+                    key = came[digest]
+                    before = next((each for each, holder in held.items() if holder == key), None)
+                    held[digest] = key
+                    if before is None:
+                        break
+                    del held[before]
+                    digest = before
+                queue = None
+                break
+            if queue is None:
+                break
+    return len(held)
+
+
                 if signer.rebuilder and each["type"] in VERDICTS and each["builder"] in signer.builders]
     replaced = {(signer.key, each["order"], each["supersedes"]) for signer, each in verdicts}
     keys = set()
