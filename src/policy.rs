@@ -373,6 +373,12 @@ impl Policy {
         if require.rebuilders.is_none() && require.builds.vouchers.is_some() {
             warnings.push("who vouches for the environment is the vendor's word: only a rebuild checks it".to_owned());
         }
+        if require.builds.controls.contains(VOUCHERS) && require.builds.vouchers.is_none() {
+            warnings.push(
+                "all parts of an environment but one may still be the vendor's alone: `vouchers` does not say who may vouch"
+                    .to_owned(),
+            );
+        }
         if require.approvals.is_none() && self.signers.iter().any(|signer| signer.role == Role::Approver) {
             warnings.push("approvals are shown and change nothing: `approvals` is not required".to_owned());
         }

@@ -111,10 +111,15 @@ class Policy:
     def accepts(self, build, rebuild):
         """Whether this build counts, of a vendor or as a rebuild."""
         kind, vouchers, held = build["kind"], build["vouchers"], build["enforced"]
-        demanded = self.controls if rebuild else self.controls - {"vouchers"}
-        if build["level"] not in self.levels or not demanded <= held or kind not in self.kinds:
+        if build["level"] not in self.levels or not self.controls - {"vouchers"} <= held or kind not in self.kinds:
             return False
-        return self.vouchers is None or (kind != "host" and vouchers <= self.vouchers and (not rebuild or "vouchers" in held))
+        if self.vouchers is not None and (kind == "host" or not vouchers <= self.vouchers):
+            return False
+        # Of a rebuild alone, and where somebody but the vendor vouches for something.
+        others, demanded = bool(vouchers - {"vendor"}), "vouchers" in self.controls
+        if not rebuild or (self.vouchers is None and not demanded):
+            return True
+        return "vouchers" in held if others else not demanded
 
     def _check_reachable(self):
         vendors = [signer for signer in self.signers if signer.vendor]
@@ -322,11 +327,6 @@ def _lacking(file, vendors, rebuilds, approvals, policy, demanded):
     return lacks[0]
 
 
-def _dissent(file, vendors, statements, demanded):
-    """The keys of the rebuilders who could not reproduce this file, in an environment that is equal, and did not take it back."""
-    vouched = {digest for _, each in vendors if _names(each, file, demanded) for digest in each["environment"]}
-    references = {each["payload_digest"]: each for signer, each in statements if signer.vendor and each["type"] == PROVENANCE}
-    verdicts = [(signer, each) for signer, each in statements
 def _matched(places):
     """How many keys can each be given a fingerprint of their own: the size of a maximum matching."""
     held = {}
@@ -354,6 +354,11 @@ def _matched(places):
     return len(held)
 
 
+def _dissent(file, vendors, statements, demanded):
+    """The keys of the rebuilders who could not reproduce this file, in an environment that is equal, and did not take it back."""
+    vouched = {digest for _, each in vendors if _names(each, file, demanded) for digest in each["environment"]}
+    references = {each["payload_digest"]: each for signer, each in statements if signer.vendor and each["type"] == PROVENANCE}
+    verdicts = [(signer, each) for signer, each in statements
                 if signer.rebuilder and each["type"] in VERDICTS and each["builder"] in signer.builders]
     replaced = {(signer.key, each["order"], each["supersedes"]) for signer, each in verdicts}
     keys = set()
