@@ -17,6 +17,7 @@
 //! ```
 
 mod build;
+mod matching;
 mod template;
 mod wire;
 
@@ -27,7 +28,7 @@ use crate::digest::TreeDigest;
 use crate::signature::PublicKey;
 use crate::statement::Observation;
 use serde::Deserialize;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -108,7 +109,7 @@ pub struct Require {
     pub platforms: Option<NonZeroU32>,
     /// Distinct approver keys, of those who approve the very statement of the vendor that counts.
     pub approvals: Option<NonZeroU32>,
-    /// Distinct fingerprints of environments among the rebuilds that count.
+    /// So many rebuilders that count, each in an environment of its own: distinct fingerprints of distinct keys.
     pub environments: Option<NonZeroU32>,
     /// What a build must have been to count.
     pub builds: BuildRule,
@@ -233,12 +234,19 @@ impl Policy {
         signer.role == Role::Rebuilder && !signer.organisation.as_ref().is_some_and(of_vendor)
     }
 
-    /// What stands between these rebuilders, who built in these environments, and the thresholds, in words. Empty: nothing.
-    pub fn rebuilders_short_of(&self, rebuilders: &[&Signer], environments: &BTreeSet<TreeDigest>) -> Vec<String> {
+    /// What stands between these rebuilders and the thresholds, in words. Empty: nothing. `built_in` has the environments of each, who is known
+    /// by a number: one rebuilder counts for one of them.
+    pub fn rebuilders_short_of(
+        &self,
+        rebuilders: &[&Signer],
+        built_in: &BTreeMap<usize, BTreeSet<TreeDigest>>,
+    ) -> Vec<String> {
         let mut short = self.signers_short_of(rebuilders);
-        if let Some(want) = self.require.environments.filter(|want| (environments.len() as u64) < u64::from(want.get()))
-        {
-            short.push(of(environments.len(), want.get(), "environment"));
+        if let Some(want) = self.require.environments {
+            let have = matching::matched(built_in, usize::try_from(want.get()).unwrap_or(usize::MAX));
+            if (have as u64) < u64::from(want.get()) {
+                short.push(of(have, want.get(), "environment"));
+            }
         }
         short
     }
@@ -335,7 +343,11 @@ impl Policy {
             let approvers = names(self.signers.iter().filter(|s| s.role == Role::Approver));
             format!("and {count} of these approvers approved that very statement, with the file in hand: {approvers}")
         }));
-        says.extend(require.environments.map(|count| format!("in at least {count} different environments")));
+        says.extend(
+            require
+                .environments
+                .map(|count| format!("in at least {count} different environments, of as many rebuilders")),
+        );
         says.extend(require.builds.explain());
         let rebuilders = self.signers.iter().any(|signer| signer.role == Role::Rebuilder);
         says.extend(rebuilders.then(|| match require.vetoes.get() {
@@ -360,6 +372,12 @@ impl Policy {
         }
         if require.rebuilders.is_none() && require.builds.vouchers.is_some() {
             warnings.push("who vouches for the environment is the vendor's word: only a rebuild checks it".to_owned());
+        }
+        if require.builds.controls.contains(VOUCHERS) && require.builds.vouchers.is_none() {
+            warnings.push(
+                "all parts of an environment but one may still be the vendor's alone: `vouchers` does not say who may vouch"
+                    .to_owned(),
+            );
         }
         if require.approvals.is_none() && self.signers.iter().any(|signer| signer.role == Role::Approver) {
             warnings.push("approvals are shown and change nothing: `approvals` is not required".to_owned());

@@ -4,7 +4,7 @@ use super::depot::{DepotFlags, Telling};
 use super::exit::{Exit, Failure};
 use super::flags::{ManifestFlags, ShownFlags};
 use super::materials::Materials;
-use super::vouchers::{self, Vouchers};
+use super::vouchers::{self, Source, Vouchers};
 use super::{places, reference, signals, ui};
 use crate::bundle::MAX_BUNDLE;
 use crate::environment::{Archive, Doing, Pinning};
@@ -111,7 +111,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let state = state(&recipe, there.as_ref(), own, &dependencies);
     if args.check {
         let pinned = there.as_ref().and_then(|there| there.pinned.get(own)).filter(|_| state.is_ok());
-        let vouchers = pinned.map(|pinned| vouchers(args, pinned, Some(&places::absolute(dir)?))).transpose()?;
+        let vouchers = pinned.map(|pinned| vouchers(args, pinned, Source::Read, Some(&places::absolute(dir)?)));
+        let vouchers = vouchers.transpose()?;
         return Ok(tell_state(args, &file, state, vouchers.as_ref()));
     }
     if let (Ok(()), Some(there), false) = (&state, &there, args.update) {
@@ -158,9 +159,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Who vouches for the parts: checked, where a keyring is named.
-fn vouchers(args: &Args, pinned: &Pinned, local: Option<&Path>) -> Result<Vouchers, Failure> {
+fn vouchers(args: &Args, pinned: &Pinned, source: Source, local: Option<&Path>) -> Result<Vouchers, Failure> {
     if args.keyring.is_empty() || pinned.parts().is_empty() {
-        return Vouchers::of(pinned, &args.keyring, None, false, &Stop::default());
+        return Vouchers::of(pinned, &args.keyring, source, None, false, &Stop::default());
     }
     let stop = signals::watch()?;
     let materials =
@@ -169,7 +170,7 @@ fn vouchers(args: &Args, pinned: &Pinned, local: Option<&Path>) -> Result<Vouche
         Some(materials) => materials.depot()?,
         None => args.depot.depot(local)?,
     };
-    Vouchers::of(pinned, &args.keyring, Some(&depot), !args.shown.quiet, &stop)
+    Vouchers::of(pinned, &args.keyring, source, Some(&depot), !args.shown.quiet, &stop)
 }
 
 /// Of the lock that somebody signed.
@@ -177,7 +178,7 @@ fn check_signed(args: &Args, path: &Path) -> Result<Exit, Failure> {
     let bytes = fs::read(path, MAX_BUNDLE)?;
     let chosen = reference::choose(&bytes, path, args.which.manifest, args.which.policy.as_deref())?;
     let lock = Lock::parse(&chosen.reference.order.lock).map_err(|err| Failure::new(Exit::Broken, err))?;
-    let vouchers = vouchers(args, &lock.pinned, None)?;
+    let vouchers = vouchers(args, &lock.pinned, Source::Absent, None)?;
     // That it fits its recipe is a part of its being signed (docs/spec.md §6.1).
     Ok(tell_state(args, path, Ok(()), Some(&vouchers)))
 }

@@ -22,7 +22,7 @@ use super::materials::Materials;
 use super::passphrase::{self, PassphraseArgs};
 use super::reference::{self, Chosen};
 use super::sources::Asked;
-use super::vouchers::Vouchers;
+use super::vouchers::{self, Vouchers};
 use super::{places, signals, ui};
 use crate::build::{self, BuildError, Built, OutputCopy, Plan, Special};
 use crate::bundle;
@@ -174,7 +174,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = stop.map_or_else(signals::watch, Ok)?;
     let depot = || materials.as_ref().map_or_else(|| args.depot.depot(None), Materials::depot);
     let depot = plan.pinned().image.is_some().then(depot).transpose()?;
-    let vouchers = Vouchers::of(plan.pinned(), &args.keyring, depot.as_ref(), !args.flags.quiet, &stop)?;
+    // The lock was held against the source when the plan was made.
+    let source = vouchers::Source::Read;
+    let vouchers = Vouchers::of(plan.pinned(), &args.keyring, source, depot.as_ref(), !args.flags.quiet, &stop)?;
     if let Some(depot) = &depot {
         // Who checks the parts wants these parts, and no tree that is called after them.
         depot::furnish(&mut plan, depot, !args.keyring.is_empty(), !args.flags.quiet, &stop)?;

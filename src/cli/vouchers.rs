@@ -28,9 +28,19 @@ pub fn keyrings(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
     paths.iter().map(one).collect()
 }
 
+/// Whether there is a source, whose lock files the lock is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is read in this run (docs/spec.md §3.4).
+    Read,
+    /// What the lock says of it is claimed.
+    Absent,
+}
+
 /// Who vouches for how many parts.
 pub struct Vouchers {
     by: ByWhom,
+    source: Source,
     /// The release files, where that was checked.
     checked: Option<Vec<Signed>>,
     now: i64,
@@ -41,11 +51,12 @@ impl Vouchers {
     pub fn of(
         pinned: &Pinned,
         keyrings: &[PathBuf],
+        source: Source,
         depot: Option<&Depot>,
         shown: bool,
         stop: &Stop,
     ) -> Result<Vouchers, Failure> {
-        let claimed = Vouchers::claimed(pinned);
+        let claimed = Vouchers { source, ..Vouchers::claimed(pinned) };
         if keyrings.is_empty() {
             return Ok(claimed);
         }
@@ -65,24 +76,28 @@ impl Vouchers {
         if let Some((first, _)) = found.doubts.first() {
             return Err(refusal(&found, first));
         }
-        Ok(Vouchers { by: found.by, checked: Some(found.releases), now })
+        Ok(Vouchers { by: found.by, source, checked: Some(found.releases), now })
     }
 
     /// What the lock says, and nobody checked.
     pub fn claimed(pinned: &Pinned) -> Vouchers {
         let now = jiff::Timestamp::now().as_second();
-        Vouchers { by: environment::claimed(pinned), checked: None, now }
+        Vouchers { by: environment::claimed(pinned), source: Source::Absent, checked: None, now }
+    }
+
+    /// Whether somebody but the vendor vouches for a part, and all of that was checked.
+    fn hold(&self) -> bool {
+        let ByWhom { keys, source, .. } = &self.by;
+        let others = !keys.is_empty() || *source > 0;
+        others && (keys.is_empty() || self.checked.is_some()) && (*source == 0 || self.source == Source::Read)
     }
 
     /// Notes in what is signed whether it was checked; nothing where there was nothing to check.
     pub fn note_in(&self, provenance: &mut Provenance) {
-        let ByWhom { keys, source, vendor } = &self.by;
-        let state = match self.checked {
-            Some(_) if !keys.is_empty() || source + vendor > 0 => Control::Enforced,
-            None if !keys.is_empty() => Control::NotEnforced,
-            // What the source vouches for was looked at before the steps ran.
-            None if *source > 0 => Control::Enforced,
-            _ => return,
+        let state = match self.hold() {
+            true => Control::Enforced,
+            false if !self.by.keys.is_empty() => Control::NotEnforced,
+            false => return,
         };
         provenance.controls.insert(policy::VOUCHERS.to_owned(), state);
     }
@@ -90,7 +105,11 @@ impl Vouchers {
     fn who(&self) -> String {
         let ByWhom { keys, source, vendor } = &self.by;
         let keys = keys.iter().map(|(key, n)| (*n, format!("openpgp:{key}")));
-        let others = [(*source, "the source's own lock files".to_owned()), (*vendor, "the vendor alone".to_owned())];
+        let of_source = match self.source {
+            Source::Read => "the source's own lock files",
+            Source::Absent => "the source's own lock files (not checked here: no source)",
+        };
+        let others = [(*source, of_source.to_owned()), (*vendor, "the vendor alone".to_owned())];
         let all = keys.chain(others).filter(|(n, _)| *n > 0).enumerate();
         let words = all.map(|(at, (n, who))| match at {
             0 => format!("{} by {who}", ui::count(n, "part")),
@@ -122,10 +141,9 @@ impl Vouchers {
 
     /// What the reason of a signed verdict says of it: nothing but what was checked.
     pub fn reason(&self) -> String {
-        match &self.checked {
-            Some(_) if self.who().is_empty() => String::new(),
-            Some(_) => format!("; environment vouched for, checked: {}", self.who()),
-            None => String::new(),
+        match self.hold() {
+            true => format!("; environment vouched for, checked: {}", self.who()),
+            false => String::new(),
         }
     }
 
@@ -143,7 +161,8 @@ impl Vouchers {
             })
         };
         json!({
-            "checked": self.checked.is_some(), "openpgp": keys, "source": source, "vendor": vendor,
+            "checked": self.checked.is_some(), "openpgp": keys, "source": source,
+            "sourceChecked": self.source == Source::Read && *source > 0, "vendor": vendor,
             "releases": self.checked.iter().flatten().map(release).collect::<Vec<_>>(),
         })
     }

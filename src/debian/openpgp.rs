@@ -2,7 +2,8 @@
 //! arithmetic; which keys and signatures count is decided here, and more narrowly than GnuPG does:
 //!
 //! - a signature must be of text, of version 4 or 6, with SHA-2 or SHA-3 of at least 256 bits, not from the future and not expired;
-//! - a key that has a revocation beside it is revoked, from the beginning, whoever made that and whatever the reason;
+//! - a key that has a revocation beside it, in whichever of several keyrings, is revoked, from the beginning, whoever made that and whatever the
+//!   reason, and its subkeys with it;
 //! - a key must be bound by a signature of its own or of its primary key, must be meant for signing, and must not have expired at the time for
 //!   which the caller asks. Of several bindings the newest counts. A subkey must have signed its primary key, which must hold itself;
 //! - RSA of at least 2048 bits, EdDSA, and ECDSA; no DSA.
@@ -14,6 +15,7 @@ use pgp::packet::{
 };
 use pgp::ser::Serialize;
 use pgp::types::{KeyDetails, PublicParams, Tag, VerifyingKey};
+use std::collections::HashMap;
 use std::fmt;
 
 /// Most bytes of a keyring.
@@ -189,12 +191,25 @@ impl Keyring {
                 }
             }
         }
-        if keys.is_empty() { Err(KeyringError::Empty) } else { Ok(Keyring { keys }) }
+        if keys.is_empty() { Err(KeyringError::Empty) } else { Ok(Keyring::default().with(keys)) }
     }
 
-    /// The keys of another keyring too.
-    pub fn and(mut self, other: Keyring) -> Keyring {
-        self.keys.extend(other.keys);
+    /// The keys of another keyring too. Of a key that is in both, what either says of it counts: a revocation in one is one of its subkeys in
+    /// the other.
+    pub fn and(self, other: Keyring) -> Keyring {
+        self.with(other.keys)
+    }
+
+    fn with(mut self, certificates: Vec<Certificate>) -> Keyring {
+        let known = self.keys.iter().enumerate().map(|(at, key)| (fingerprint(&key.primary), at));
+        let mut known: HashMap<Fingerprint, usize> = known.collect();
+        for certificate in certificates {
+            let at = *known.entry(fingerprint(&certificate.primary)).or_insert(self.keys.len());
+            match self.keys.get_mut(at) {
+                Some(same) => same.join(certificate),
+                None => self.keys.push(certificate),
+            }
+        }
         self
     }
 
@@ -243,10 +258,9 @@ impl Keyring {
                 });
                 match outcome {
                     Ok(signer) => good = good.or(Some(signer)),
-                    // In whichever of several keyrings.
+                    // Whatever other primary key may have bound it too.
                     Err(revoked @ Refused::KeyRevoked(_)) => return Err(revoked),
-                    // Another key of the keyring may be the one, as when it is there in an older and a newer state. What a key says of itself
-                    // counts for more than that it is the wrong one.
+                    // Another key of the keyring may be the one. What a key says of itself counts for more than that it is the wrong one.
                     Err(other) => why = other,
                 }
             }
@@ -263,6 +277,29 @@ enum Candidate<'a> {
 }
 
 impl Certificate {
+    /// What another one of the same primary key has.
+    fn join(&mut self, other: Certificate) {
+        self.direct.extend(other.direct);
+        let mut at: HashMap<Vec<u8>, usize> =
+            self.users.iter().enumerate().map(|(at, (user, _))| (user.id().to_vec(), at)).collect();
+        for (user, signatures) in other.users {
+            let at = *at.entry(user.id().to_vec()).or_insert(self.users.len());
+            match self.users.get_mut(at) {
+                Some((_, list)) => list.extend(signatures),
+                None => self.users.push((user, signatures)),
+            }
+        }
+        let mut at: HashMap<Fingerprint, usize> =
+            self.subkeys.iter().enumerate().map(|(at, (key, _))| (fingerprint(key), at)).collect();
+        for (key, signatures) in other.subkeys {
+            let at = *at.entry(fingerprint(&key)).or_insert(self.subkeys.len());
+            match self.subkeys.get_mut(at) {
+                Some((_, list)) => list.extend(signatures),
+                None => self.subkeys.push((key, signatures)),
+            }
+        }
+    }
+
     /// Whether a key of it, by what is known of it at the time `at`, may sign at the time `alive`.
     fn holds(&self, candidate: Candidate<'_>, at: i64, alive: i64) -> Result<(), Refused> {
         let name = fingerprint(&self.primary);

@@ -5,33 +5,45 @@ use crate::digest::Sha256;
 use crate::lock::Class;
 use std::collections::BTreeSet;
 
-/// Options of a line of their own that change nothing here: who is asked is for the mirrors to say, and hashes are always required.
-const WITHOUT_EFFECT: [&str; 7] =
-    ["--require-hashes", "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host"];
+/// An option without a value that changes nothing here: hashes are always required.
+const REQUIRE_HASHES: &str = "--require-hashes";
+/// Options with one value that change nothing here: who is asked is for the mirrors to say.
+const OF_AN_INDEX: [&str; 6] = ["-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host"];
 /// Endings of source distributions.
 const SDISTS: [&str; 2] = [".tar.gz", ".zip"];
 
-/// What it names: `NAME==VERSION --hash=sha256:… …` in each line, and nothing else.
+/// What it names: `NAME==VERSION --hash=sha256:… …` in each line, and nothing else. What pip could read in another way is refused.
 pub fn items(text: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
-    for (number, line) in lines(text) {
+    for (number, line) in lines(text)? {
         let refused = |why: &str| format!("line {number}: {why}");
-        let first = line.split([' ', '=']).next().unwrap_or_default();
-        if WITHOUT_EFFECT.contains(&first) {
-            continue;
+        if line.contains('\\') || line.contains("${") {
+            return Err(refused("a backslash that does not continue it, or a variable, is not supported"));
         }
+        let words: Vec<&str> = line.split(' ').collect();
         if line.starts_with('-') {
-            return Err(refused(&format!("{first} is not supported; packages with hashes are")));
+            match is_without_effect(&words) {
+                true => continue,
+                false => return Err(refused(&not_supported(&words))),
+            }
         }
-        let (wanted, hashes) = line.split_once(" --hash").ok_or_else(|| refused("it has no --hash"))?;
-        let (wanted, marker) = wanted.split_once(';').map_or((wanted, None), |(wanted, marker)| (wanted, Some(marker)));
+        let options = words.iter().position(|word| word.starts_with('-')).unwrap_or(words.len());
+        let (wanted, hashes) = (words[..options].join(" "), &words[options..]);
+        if hashes.is_empty() {
+            return Err(refused("it has no --hash"));
+        }
+        let (wanted, marker) =
+            wanted.split_once(';').map_or((&*wanted, None), |(wanted, marker)| (wanted, Some(marker)));
         let plain = "it is not NAME==VERSION: files, URLs and ranges of versions are not supported";
         let (name, version) = wanted.split_once("==").ok_or_else(|| refused(plain))?;
-        let name = name.split('[').next().unwrap_or_default().trim();
+        let name = without_extras(name.trim()).ok_or_else(|| refused(plain))?;
         let version = version.trim();
         let of_version = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-' | b'_' | b'!');
         if !is_project(name) || version.is_empty() || !version.bytes().all(of_version) {
             return Err(refused(plain));
+        }
+        if marker.is_some_and(|marker| marker.trim().is_empty()) {
+            return Err(refused("nothing is behind its ;"));
         }
         items.push(Item {
             class: Class::Python,
@@ -45,37 +57,93 @@ pub fn items(text: &str) -> Result<Vec<Item>, String> {
     Ok(items)
 }
 
-/// What follows the first `--hash`.
-fn sums(hashes: &str) -> Option<BTreeSet<Sha256>> {
-    hashes
-        .split(" --hash")
-        .map(|one| one.trim().trim_start_matches('=').strip_prefix("sha256:")?.parse().ok())
-        .collect()
+/// Whether these words are one known option, and nothing else.
+fn is_without_effect(words: &[&str]) -> bool {
+    let is_value = |value: &str| !value.is_empty() && !value.starts_with('-') && !value.contains(['"', '\'']);
+    match words {
+        [REQUIRE_HASHES] => true,
+        [option, value] => OF_AN_INDEX.contains(option) && is_value(value),
+        [one] => one.split_once('=').is_some_and(|(option, value)| {
+            option.starts_with("--") && OF_AN_INDEX.contains(&option) && is_value(value)
+        }),
+        _ => false,
+    }
+}
+
+/// Which option that is, or that it is not alone.
+fn not_supported(words: &[&str]) -> String {
+    let first = words.first().and_then(|word| word.split('=').next()).unwrap_or_default();
+    match first == REQUIRE_HASHES || OF_AN_INDEX.contains(&first) {
+        true => format!("{first} does not stand alone with what belongs to it: one option in a line is supported"),
+        false => format!("{first} is not supported; packages with hashes are"),
+    }
+}
+
+/// A name without `[EXTRAS]` behind it.
+fn without_extras(name: &str) -> Option<&str> {
+    let Some((name, extras)) = name.split_once('[') else { return Some(name) };
+    let mut each = extras.strip_suffix(']')?.split(',');
+    each.all(|extra| is_project(extra.trim())).then(|| name.trim())
+}
+
+/// Of `--hash=sha256:HEX` and `--hash sha256:HEX`, and nothing else.
+fn sums(words: &[&str]) -> Option<BTreeSet<Sha256>> {
+    let mut sums = BTreeSet::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let value = match *word {
+            "--hash" => words.next()?,
+            word => word.strip_prefix("--hash=")?,
+        };
+        sums.insert(value.strip_prefix("sha256:")?.parse().ok()?);
+    }
+    Some(sums)
 }
 
 /// Lines with what continues them, without comments, blanks as one; each with the number of its first line.
-fn lines(text: &str) -> Vec<(usize, String)> {
+fn lines(text: &str) -> Result<Vec<(usize, String)>, String> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = false;
-    for (number, line) in (1..).zip(text.lines()) {
+    for (number, line) in (1..).zip(text.split('\n')) {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let refused = |why: &str| Err(format!("line {number}: {why}"));
+        // pip ends lines at some of them and takes others for blanks.
+        let odd = |c: &char| !matches!(c, ' ' | '\t') && (c.is_whitespace() || c.is_control());
+        if let Some(odd) = line.chars().find(odd) {
+            return refused(&format!("the character U+{:04X} is not supported", u32::from(odd)));
+        }
+        if number <= 2 && line.starts_with('#') && !is_utf8_said(line) {
+            return refused("a comment that names a coding other than utf-8 is not supported");
+        }
         let comment =
             line.match_indices('#').map(|(at, _)| at).find(|at| *at == 0 || line[..*at].ends_with([' ', '\t']));
         let (more, line) = match (comment, line.strip_suffix('\\')) {
             (None, Some(line)) => (true, line),
-            (at, _) => (false, &line[..at.unwrap_or(line.len())]),
+            // pip joins some of them with the next line.
+            (Some(_), Some(_)) => return refused("a comment that ends in a backslash is not supported"),
+            (at, None) => (false, &line[..at.unwrap_or(line.len())]),
         };
-        let words = line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         match lines.last_mut() {
-            Some((_, last)) if open => {
-                let blank = if last.is_empty() || words.is_empty() { "" } else { " " };
-                *last += &format!("{blank}{words}");
-            }
-            _ => lines.push((number, words)),
+            Some((_, last)) if open => *last += line,
+            _ => lines.push((number, line.to_owned())),
         }
         open = more;
     }
+    for (_, line) in &mut lines {
+        *line = line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    }
     lines.retain(|(_, line)| !line.is_empty());
-    lines
+    Ok(lines)
+}
+
+/// Whether a comment, where it names a coding (PEP 263), names this one.
+fn is_utf8_said(comment: &str) -> bool {
+    let comment = comment.to_ascii_lowercase();
+    comment.match_indices("coding").all(|(at, coding)| {
+        let Some(rest) = comment[at + coding.len()..].strip_prefix([':', '=']) else { return true };
+        let name = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        matches!(rest.trim_start().split(name).next(), Some("utf-8" | "utf8"))
+    })
 }
 
 fn is_project(name: &str) -> bool {

@@ -1,12 +1,13 @@
 //! What a build must have been to count: how it was observed, what held it, and what it was built in.
 
 use super::Signer;
-use crate::lock::{Kind, Lock, Voucher};
+use crate::lock::{Kind, Lock, Part, Voucher};
 use crate::statement::{CONTROLS, Control, Observation, Provenance};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-/// The control of a rebuild that looked for itself who vouches for the parts of its environment (docs/spec.md §6.1).
+/// The control of a rebuild that looked for itself who vouches for the parts of its environment, where somebody but the vendor does
+/// (docs/spec.md §6.1).
 pub const VOUCHERS: &str = "vouchers";
 
 /// What holds for the vendor's build and for every rebuild that counts.
@@ -92,8 +93,7 @@ impl BuildRule {
             return Some(format!("was {}, which the policy does not accept", build.observation.word()));
         }
         let held = |name: &str| build.controls.get(name) == Some(&Control::Enforced);
-        // A vendor that vouches is the one who would be checked.
-        if let Some(name) = self.controls.iter().find(|name| (rebuild || *name != VOUCHERS) && !held(name)) {
+        if let Some(name) = self.controls.iter().find(|name| *name != VOUCHERS && !held(name)) {
             return Some(format!("does not say that the control {name} was enforced, which the policy demands"));
         }
         if let Some(kinds) = self.environment.as_ref().filter(|kinds| !kinds.contains(&build.environment_kind)) {
@@ -101,13 +101,29 @@ impl BuildRule {
             let (kind, accepted) = (build.environment_kind.word(), accepted.join(", "));
             return Some(format!("was in an environment of kind {kind}, and the policy accepts: {accepted}"));
         }
-        let trusted = self.vouchers.as_ref()?;
-        if rebuild && !held(VOUCHERS) {
-            return Some(
-                "does not say that it was checked who vouches for its environment, which the policy demands".into(),
-            );
+        let demanded = rebuild && self.controls.contains(VOUCHERS);
+        if self.vouchers.is_none() && !demanded {
+            return None;
         }
-        not_vouched(build, trusted)
+        let lock = match Lock::parse(&build.order.lock) {
+            Ok(lock) => lock,
+            Err(err) => return Some(format!("has no lock: {err}")),
+        };
+        let parts = lock.pinned.parts();
+        if let Some(what) = self.vouchers.as_ref().and_then(|trusted| not_vouched(build, parts, trusted)) {
+            return Some(what);
+        }
+        // A vendor that vouches is the one who would be checked, so of it nothing is asked; and where it alone vouches, nothing can be checked.
+        let others = parts.iter().any(|part| part.voucher != Voucher::Vendor);
+        match (rebuild, others, held(VOUCHERS)) {
+            (true, true, false) => Some(
+                "does not say that it was checked who vouches for its environment, which the policy demands".into(),
+            ),
+            (true, false, _) if demanded => {
+                Some("has nothing in its environment for which somebody but the vendor vouches, and the policy demands that it was checked who does".into())
+            }
+            _ => None,
+        }
     }
 
     /// In words.
@@ -128,25 +144,20 @@ impl BuildRule {
         }
         if let Some(vouchers) = &self.vouchers {
             let words: Vec<String> = vouchers.iter().map(Voucher::to_string).collect();
-            says.push(format!(
-                "of which each part is vouched for by one of these, as each rebuild has checked: {}",
-                words.join(", ")
-            ));
+            let checked =
+                if vouchers.iter().all(|one| *one == Voucher::Vendor) { "" } else { ", as each rebuild has checked" };
+            says.push(format!("of which each part is vouched for by one of these{checked}: {}", words.join(", ")));
         }
         says
     }
 }
 
 /// What of an environment nobody trusted vouches for.
-fn not_vouched(build: &Provenance, trusted: &BTreeSet<Voucher>) -> Option<String> {
+fn not_vouched(build: &Provenance, parts: &[Part], trusted: &BTreeSet<Voucher>) -> Option<String> {
     if build.environment_kind == Kind::Host {
         return Some("was in a host's own paths, for which nobody vouches".into());
     }
-    let lock = match Lock::parse(&build.order.lock) {
-        Ok(lock) => lock,
-        Err(err) => return Some(format!("has no lock: {err}")),
-    };
-    let part = lock.pinned.parts().iter().find(|part| !trusted.contains(&part.voucher))?;
+    let part = parts.iter().find(|part| !trusted.contains(&part.voucher))?;
     let (name, version, voucher) = (&part.name, &part.version, &part.voucher);
     Some(format!("has {name} {version} in its environment, for which {voucher} vouches, whom the policy does not name"))
 }

@@ -156,6 +156,18 @@ fn explained_with_warnings() {
 }
 
 #[test]
+fn a_control_that_does_not_say_who_vouches() {
+    let warned = |require: &str| {
+        words(&policy(&format!("rebuilders = 1\n{require}"))).contains("may still be the vendor's alone")
+    };
+    assert!(warned("controls = [\"vouchers\"]"));
+    assert!(!warned("controls = [\"vouchers\"]\nvouchers = [\"source\"]") && !warned("controls = [\"network\"]"));
+    let checked =
+        |vouchers: &str| words(&policy(&format!("rebuilders = 1\nvouchers = [{vouchers}]"))).contains("has checked");
+    assert!(checked("\"source\", \"vendor\"") && !checked("\"vendor\""));
+}
+
+#[test]
 fn approvers_are_counted_apart() {
     let with = |role: &str, seed: u8, require: &str| {
         let more = signer("head", seed, role, "");

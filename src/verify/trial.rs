@@ -145,9 +145,10 @@ pub(super) struct Count<'e> {
     vendors: BTreeMap<usize, &'e Said<Provenance>>,
     rebuilds: BTreeMap<usize, &'e Said<Provenance>>,
     pub(super) approvals: BTreeMap<usize, &'e Approved>,
-    /// What the vendors' statements name; then what the rebuilds do.
+    /// What the vendors' statements name.
     pub(super) environments: BTreeSet<TreeDigest>,
-    rebuilt_in: BTreeSet<TreeDigest>,
+    /// What each rebuilder's do.
+    rebuilt_in: BTreeMap<usize, BTreeSet<TreeDigest>>,
     pub(super) manifests: BTreeSet<PayloadDigest>,
 }
 
@@ -275,8 +276,8 @@ impl<'e> Court<'_, 'e> {
         for known in rebuilds {
             for name in item.names(known, wanted) {
                 if let Some(count) = counts.get_mut(&name) {
-                    count.rebuilt_in.extend(known.said.what.environment);
                     for at in &known.by {
+                        count.rebuilt_in.entry(*at).or_default().extend(known.said.what.environment);
                         count.rebuilds.entry(*at).or_insert(known.said);
                     }
                 }

@@ -1,6 +1,6 @@
 //! What the source depends on: named by its lock files, had from mirrors that are directories, locked, and there in the build.
 
-use super::common::{BUNDLE, Project, Said};
+use super::common::{BUNDLE, Project, Said, kind};
 use super::image::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -183,6 +183,28 @@ fn locked_built_handed_over_and_rebuilt() {
     let rebuild =
         || project.rebuild(&["--materials", "all", "--source", "all/source", "--key", "reviewer", "--append"]);
     rebuild().ends(0).mentions("identical: 1 file");
+    // The rebuild held the lock against the source; the vendor's word is no check.
+    let held: Vec<_> =
+        project.statements().iter().filter(|statement| kind(statement) == "provenance").cloned().collect();
+    let held = held
+        .iter()
+        .map(|own| own["predicate"]["buildDefinition"]["internalParameters"]["controls"]["vouchers"].as_str());
+    assert_eq!(held.collect::<Vec<_>>(), [None, Some("enforced")]);
+    let reason = project.statement("reproduced")["predicate"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.ends_with("; environment vouched for, checked: 6 parts by the source's own lock files"), "{reason}");
+    let again = ["--materials", "all", "--source", "all/source", "--json"];
+    assert_eq!(project.rebuild(&again).ends(0).json()["vouchers"]["sourceChecked"], true);
+    // Without a source nothing is held against it, and that is said.
+    project.put("ring.gpg", "");
+    let check = ["lock", "--check", "--bundle", BUNDLE, "--materials", "all", "--keyring", "ring.gpg"];
+    project
+        .run(&check)
+        .ends(0)
+        .mentions("vouched: 6 parts by the source's own lock files (not checked here: no source)\n");
+    let said = project.run(&[&check[..], &["--json"]].concat()).ends(0).json();
+    assert_eq!((&said["vouchers"]["source"], &said["vouchers"]["sourceChecked"]), (&6.into(), &false.into()));
+    let here = ["lock", "--check", "--source", "src", "--keyring", "ring.gpg", "--json"];
+    assert_eq!(project.without("new", &here).ends(0).json()["vouchers"]["sourceChecked"], true);
     project.verify(&["out/out.txt"]).ends(0);
     let blobs = files(&project.path("all/blobs"));
     assert_eq!(blobs.len(), 6);

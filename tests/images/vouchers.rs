@@ -206,6 +206,18 @@ fn where_nobody_claims_anything() {
     assert!(!said.out.contains("vouched") && !said.err.contains("vouched"));
     let said = project.without("store", &[&rebuild[..], &["--keyring", "ring.gpg"]].concat()).ends(0);
     said.prints("\nvouched      1 part by the vendor alone\n");
+    // So nothing was checked, and nothing is said to have been.
+    let signing = [&rebuild[..], &["--keyring", "ring.gpg", "--key", "reviewer", "--append"]].concat();
+    project.without("store", &signing).ends(0);
+    for statement in project.statements() {
+        let said = statement["predicate"].to_string();
+        assert!(!said.contains("\"vouchers\"") && !said.contains("vouched for, checked"), "{said}");
+    }
+    let policy = project.text("policy");
+    for (demand, exit) in [("controls = [\"vouchers\"]", 8), ("vouchers = [\"vendor\"]", 0)] {
+        project.put("policy", policy.replace("rebuilders = 1\n", &format!("rebuilders = 1\n{demand}\n")));
+        project.verify(&["out/out.txt"]).ends(exit);
+    }
     let document = project.without("store", &[&rebuild[..], &["--json"]].concat()).ends(0).json();
     assert_eq!((&document["vouchers"]["checked"], &document["vouchers"]["vendor"]), (&false.into(), &1.into()));
 }

@@ -1,7 +1,7 @@
 """What a build must have been to count: section 7, controls, environment, environments, vouchers; and that an image's fingerprint is its lock's tree."""
 
 from cases_evidence import ARCHIVE, CARGO_TABLE, CRATE, DEBIAN, DEBIAN_TABLE, GO, GO_TABLE, HOST_TABLE, KEY, ROOTFS, ROOTFS_TABLE, SIGNERS, WITH_GO, case, in_environment, lock_of
-from kit import REB1, REB2, VENDOR, changed, elsewhere, line, policy, provenance, signer
+from kit import REB1, REB2, VENDOR, changed, elsewhere, line, policy, provenance, signer, subject
 
 FAR = (*SIGNERS, signer(REB2, "rebuilder"))
 CHECKED = {"network": "enforced", "vouchers": "enforced"}
@@ -52,8 +52,16 @@ def controls():
         vendor(f"control-{name}", f"the control: {name}", both(vendor={"controls": held}), controls=["network"])
         rebuild(f"control-{name}-rebuilt", f"the control: {name}", both(rebuild={"controls": held}), controls=["network"])
     rebuild("control-one-of-two", "one of two controls", both(vendor={"controls": {"network": "enforced", "seccomp": "enforced"}}), controls=["network", "seccomp"])
-    good("vouchers-of-rebuilds", "the control vouchers is asked of rebuilders alone", both(rebuild={"controls": CHECKED}), controls=["vouchers"])
-    rebuild("vouchers-not-checked", "the control vouchers", both(vendor={"controls": CHECKED}), controls=["vouchers"])
+    debian = {"recipe": in_environment(DEBIAN_TABLE), "lock": DEBIAN}
+    good("vouchers-of-rebuilds", "the control vouchers is asked of rebuilders alone", both(rebuild={"controls": CHECKED}, **debian), controls=["vouchers"])
+    rebuild("vouchers-not-checked", "the control vouchers", both(vendor={"controls": CHECKED}, **debian), controls=["vouchers"])
+    # Where nobody but the vendor vouches there is nothing that could be checked, whatever is said.
+    rebuild("vouchers-of-nothing", "the control vouchers, of a lock without parts", both(rebuild={"controls": CHECKED}), controls=["vouchers"])
+    rebuild("vouchers-of-vendor", "the control vouchers, of a lock for which the vendor alone vouches",
+            both(recipe=in_environment(ROOTFS_TABLE), lock=ROOTFS, rebuild={"controls": CHECKED}), controls=["vouchers"])
+    some = {"recipe": in_environment(ROOTFS_TABLE + CARGO_TABLE), "lock": lock_of("rootfs", ARCHIVE + CRATE)}
+    good("vouchers-of-some", "the control vouchers, where the vendor alone vouches for one of two parts", both(rebuild={"controls": CHECKED}, **some), controls=["vouchers"])
+    rebuild("vouchers-of-some-unchecked", "the same, and nobody looked", both(**some), controls=["vouchers"])
     refused("control-unknown", "a control that there is not", controls=["netwrok"])
     refused("control-twice", "a control twice", controls=["network", "network"])
     refused("controls-string", "a text in place of an array", controls="network")
@@ -81,6 +89,9 @@ def vouchers():
     crate = {"recipe": in_environment(ROOTFS_TABLE + CARGO_TABLE), "lock": lock_of("rootfs", ARCHIVE.replace(" vendor ", f" {OPENPGP[0]} ") + CRATE)}
     good("vouchers-source", "the source's own lock file is trusted", both(rebuild={"controls": CHECKED}, **crate), vouchers=["source", *OPENPGP])
     vendor("voucher-source", "a part that the source's own lock file names alone", both(rebuild={"controls": CHECKED}, **crate), vouchers=OPENPGP)
+    rootfs = {"recipe": in_environment(ROOTFS_TABLE), "lock": ROOTFS}
+    good("vouchers-vendor-alone", "the vendor alone vouches and is trusted: nothing was to be checked", both(**rootfs), vouchers=["vendor"])
+    rebuild("vouchers-vendor-alone-checked", "the same, and a control that there cannot be", both(**rootfs), vouchers=["vendor"], controls=["vouchers"])
     rebuild("vouchers-unchecked", "nobody looked who vouches", both(**debian), vouchers=OPENPGP)
     rebuild("vouchers-not-enforced", "it says that it did not look", both(rebuild={"controls": {"vouchers": "not-enforced"}}, **debian), vouchers=OPENPGP)
     vendor("voucher-unknown", "a part for which another key vouches", checked, vouchers=OPENPGP[:1])
@@ -106,6 +117,11 @@ def environments():
     case_of("environments-of-vendor", "the vendor's environment is none of a rebuild", 8, 10, of("e2", "e2"), rebuilders=1, environments=2)
     case_of("good-environments-in-turn", "nothing: one rebuilder in two environments, another in one of them", 0, None,
             [*of("e1", "e1"), line(REB1, provenance(REB1, environment="e2"))], rebuilders=2, environments=2)
+    case_of("environments-of-one-rebuilder", "one rebuilder in two environments", 8, 10,
+            [*of("e1", "e1")[:2], line(REB1, provenance(REB1, environment="e2"))], rebuilders=1, environments=2)
+    case_of("environments-of-one-rebuilder-for-another", "the same, and another rebuilder in neither of them whose build is of other bytes", 8, 10,
+            [*of("e1", "e1")[:2], line(REB1, provenance(REB1, environment="e2")), line(REB2, provenance(REB2, environment="e3", subjects=[subject(data=b"x")]))],
+            rebuilders=1, environments=2)
     refused("environments-too-many", "more environments than rebuilders", environments=3)
     refused("environments-zero", "a threshold of 0", environments=0)
     refused("environments-without-rebuilders", "environments and no rebuilders", rebuilders="none", environments=1)

@@ -111,10 +111,15 @@ class Policy:
     def accepts(self, build, rebuild):
         """Whether this build counts, of a vendor or as a rebuild."""
         kind, vouchers, held = build["kind"], build["vouchers"], build["enforced"]
-        demanded = self.controls if rebuild else self.controls - {"vouchers"}
-        if build["level"] not in self.levels or not demanded <= held or kind not in self.kinds:
+        if build["level"] not in self.levels or not self.controls - {"vouchers"} <= held or kind not in self.kinds:
             return False
-        return self.vouchers is None or (kind != "host" and vouchers <= self.vouchers and (not rebuild or "vouchers" in held))
+        if self.vouchers is not None and (kind == "host" or not vouchers <= self.vouchers):
+            return False
+        # Of a rebuild alone, and where somebody but the vendor vouches for something.
+        others, demanded = bool(vouchers - {"vendor"}), "vouchers" in self.controls
+        if not rebuild or (self.vouchers is None and not demanded):
+            return True
+        return "vouchers" in held if others else not demanded
 
     def _check_reachable(self):
         vendors = [signer for signer in self.signers if signer.vendor]
@@ -310,7 +315,9 @@ def _lacking(file, vendors, rebuilds, approvals, policy, demanded):
         approvers = {signer.key for signer, each in approvals if each["manifest"] in manifests and name in _names(each, file)}
         counted = {signer.key: signer for signer, each in rebuilds if name in _names(each, file)}
         short = [attribute for attribute, needed in policy.attributes.items() if len(distinct(counted.values(), attribute)) < needed]
-        if len({digest for _, each in rebuilds if name in _names(each, file) for digest in each["environment"]}) < policy.environments:
+        places = {key: {digest for signer, each in rebuilds if signer.key == key and name in _names(each, file) for digest in each["environment"]}
+                  for key in counted}
+        if _matched(places) < policy.environments:
             short.append("environment")
         if len(vendor_keys) >= policy.vendor and len(counted) >= policy.rebuilders and len(approvers) >= policy.approvals and not short:
             return None
@@ -318,6 +325,33 @@ def _lacking(file, vendors, rebuilds, approvals, policy, demanded):
                      f"{len(approvers)} of {policy.approvals} approvals" + "".join(
             f", too few {attribute}s" for attribute in short))
     return lacks[0]
+
+
+def _matched(places):
+    """How many keys can each be given a fingerprint of their own: the size of a maximum matching."""
+    held = {}
+    for start in places:
+        # Breadth first from a key without one, by what others hold, to a fingerprint that nobody holds.
+        came, queue = {}, [start]
+        for key in queue:
+            for digest in places[key] - came.keys():
+                came[digest] = key
+                if digest in held:
+                    queue.append(held[digest])
+                    continue
+                while True:
+                    key = came[digest]
+                    before = next((each for each, holder in held.items() if holder == key), None)
+                    held[digest] = key
+                    if before is None:
+                        break
+                    del held[before]
+                    digest = before
+                queue = None
+                break
+            if queue is None:
+                break
+    return len(held)
 
 
 def _dissent(file, vendors, statements, demanded):

@@ -226,6 +226,56 @@ fn subkeys() {
 }
 
 #[test]
+fn keyrings_together() {
+    let (key, sub) = (Key::new(1), Key::new(2));
+    let signed = file(TEXT, &sub.signs(TEXT, sub.text()));
+    let bound = |after, more: Vec<SubpacketData>| {
+        let more = [vec![flags(true), sub.back(&key)], more].concat();
+        [packet(&sub.subkey()), key.binds(&sub, key.config(SignatureType::SubkeyBinding, after, more))].concat()
+    };
+    let full = [key.ring(), bound(2, vec![])].concat();
+    let alone = |more: &[u8]| [packet(&key.public), more.to_vec()].concat();
+    let both = |first: &[u8], second: &[u8]| {
+        let ring = Keyring::read(first).unwrap().and(Keyring::read(second).unwrap());
+        match Release::open(&signed, &ring, i64::from(BORN + NOW)) {
+            Ok(_) => "good".to_owned(),
+            Err(ReleaseError::Refused(list)) => list[0].to_string().replace(&key.name(), "K").replace(&sub.name(), "S"),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let revoked = key.of_itself(key.config(SignatureType::KeyRevocation, 9, vec![]));
+    let sub_revoked =
+        [packet(&sub.subkey()), key.binds(&sub, key.config(SignatureType::SubkeyRevocation, 9, vec![]))].concat();
+    let name_revoked = [packet(&user()), key.own(key.config(SignatureType::CertRevocation, 9, vec![]))].concat();
+    let ended = [packet(&user()), key.own(key.config(POSITIVE, 9, vec![flags(true), life(10)]))].concat();
+    let unbound = "the key K is not bound by a valid signature of its primary key";
+    for (other, outcome) in [
+        // A key without its subkeys, and other keys, change nothing.
+        (alone(&[]), "good"),
+        (key.ring(), "good"),
+        (
+            [Key::new(9).ring(), Key::new(9).of_itself(Key::new(9).config(SignatureType::KeyRevocation, 9, vec![]))]
+                .concat(),
+            "good",
+        ),
+        (alone(&revoked), "the key K is revoked"),
+        (alone(&sub_revoked), "the key S is revoked"),
+        (alone(&name_revoked), unbound),
+        (alone(&ended), "the key K expired"),
+        (alone(&bound(3, vec![life(10)])), "the key S expired"),
+    ] {
+        assert_eq!(both(&full, &other), outcome);
+        assert_eq!(both(&other, &full), outcome);
+        // The same within one file.
+        let one = [full.clone(), other].concat();
+        assert_eq!(both(&one, &Key::new(8).ring()), outcome);
+    }
+    // What is of the key in one and of the subkey in the other is enough together.
+    assert_eq!(both(&key.ring(), &alone(&bound(2, vec![]))), "good");
+    assert_eq!(both(&alone(&bound(2, vec![])), &alone(&[])), unbound);
+}
+
+#[test]
 fn keyrings_that_are_none() {
     let key = Key::new(1);
     for (bytes, why) in [

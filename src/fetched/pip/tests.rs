@@ -53,9 +53,61 @@ fn what_is_refused() {
         ("-e .".to_owned(), "-e is not supported"),
         ("-r more.txt".to_owned(), "-r is not supported"),
         ("--no-binary=:all:".to_owned(), "--no-binary is not supported"),
+        ("--require-hashes -r other.txt".to_owned(), "line 1: --require-hashes does not stand alone"),
+        ("--require-hashes \\\n-r other.txt".to_owned(), "line 1: --require-hashes does not stand alone"),
+        ("--require-hashes=x".to_owned(), "does not stand alone"),
+        ("--require-hashe".to_owned(), "--require-hashe is not supported"),
+        ("-i x -r other.txt".to_owned(), "-i does not stand alone"),
+        ("--index-url=x -r other.txt".to_owned(), "--index-url does not stand alone"),
+        (format!("-i x\\\nidna==3.7 {hash}"), "-i does not stand alone"),
+        ("-i".to_owned(), "-i does not stand alone"),
+        ("-i -r".to_owned(), "-i does not stand alone"),
+        ("-i=x".to_owned(), "-i does not stand alone"),
+        ("-i 'x".to_owned(), "-i does not stand alone"),
+        ("-i ${X}".to_owned(), "a variable"),
+        ("-i x\\y".to_owned(), "a backslash"),
+        (format!("idna==3.7 {hash} -r other.txt"), "not all of its hashes"),
+        (format!("idna==3.7 -r other.txt {hash}"), "not all of its hashes"),
+        (format!("idna==3.7 ; x -r {hash}"), "not all of its hashes"),
+        (format!("idna==3.7 ; {hash}"), "nothing is behind its ;"),
+        (format!("idna==3.7 --hash{}", &hash["--hash=".len()..]), "not all of its hashes"),
+        ("idna==3.7 --hash".to_owned(), "not all of its hashes"),
+        (format!("idna[x] @ https://x.example/a==3.7 {hash}"), "is not NAME==VERSION"),
+        (format!("idna[x==3.7 {hash}"), "is not NAME==VERSION"),
+        (format!("idna==3.7\\\\\n {hash}"), "a backslash"),
+        (format!("idna==3.7\\\n{hash}"), "has no --hash"),
+        // What is a comment to us is the end of a line to pip, or goes on.
+        (format!("# a\u{2028}-r other.txt\nidna==3.7 {hash}"), "line 1: the character U+2028 is not supported"),
+        (format!("idna==3.7 {hash} # a\r-r other.txt"), "the character U+000D"),
+        (format!("idna==3.7 {hash} # a\r\r\n"), "the character U+000D"),
+        (format!("idna==3.7 {hash} # \\\nb==1 {hash}"), "line 1: a comment that ends in a backslash"),
+        (format!("\n# \\\nidna==3.7 {hash}"), "line 2: a comment that ends in a backslash"),
+        (format!("# a \\\r\nidna==3.7 {hash}"), "a comment that ends in a backslash"),
+        (format!("# coding: utf-7\nidna==3.7 {hash}"), "line 1: a comment that names a coding"),
+        (format!("#\n# -*- enCODING=latin-1 -*-\nidna==3.7 {hash}"), "line 2: a comment that names a coding"),
+        (format!("# coding: utf-8 coding=utf-16\nidna==3.7 {hash}"), "a comment that names a coding"),
+        (format!("\u{feff}# made\nidna==3.7 {hash}"), "it has no --hash"),
     ] {
         let err = items(&line).unwrap_err();
         assert!(err.contains(why), "{line}: {err}");
+    }
+}
+
+#[test]
+fn no_other_line_ends_than_pip_has() {
+    let line = format!("idna==3.7 --hash=sha256:{} # a", sum(1));
+    for c in ['\u{b}', '\u{c}', '\r', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{a0}', '\u{2028}', '\u{2029}', '\0'] {
+        let err = items(&format!("{line}{c}b")).unwrap_err();
+        assert!(err.contains(&format!("line 1: the character U+{:04X} is not supported", u32::from(c))), "{err}");
+    }
+    for good in [
+        format!("{line}\r\n"),
+        format!("{line}\tb \u{fc}\n"),
+        format!("# -*- coding: utf-8 -*-\n# decoding is another matter\n{line}"),
+        format!("#\n#\n# coding: latin-1 in the third line\n{line}"),
+        format!("{line}\n-i https://x.example/a\n-f x\n--find-links=x\n--trusted-host x.example\n--extra-index-url y"),
+    ] {
+        assert_eq!(items(&good).unwrap().len(), 1, "{good}");
     }
 }
 

@@ -99,6 +99,30 @@ fn step_10_distinct_keys_and_attributes_for_each_file() {
 }
 
 #[test]
+fn step_10_each_rebuilder_for_one_environment() {
+    let within = |seed, place: u8| {
+        line(&Provenance { environment: Some(TreeDigest::from_bytes([place; 32])), ..built(seed) }, seed)
+    };
+    for (rebuilds, good) in [
+        (vec![(R1, 1), (R2, 2)], true),
+        (vec![(R1, 1), (R1, 2), (R2, 1)], true),
+        (vec![(R2, 1), (R1, 1), (R1, 2)], true),
+        (vec![(R1, 1), (R2, 1), (R2, 2), (R1, 2)], true),
+        // One that built twice is one.
+        (vec![(R1, 1), (R1, 2)], false),
+        (vec![(R1, 1), (R1, 2), (R1, 3)], false),
+        (vec![(R1, 1), (R2, 1)], false),
+    ] {
+        let lines = rebuilds.iter().map(|(seed, place)| within(*seed, *place));
+        let question = ask([own(VENDOR)].into_iter().chain(lines).collect(), "rebuilders = 1\nenvironments = 2");
+        match good {
+            true => question.yes(),
+            false => question.says("Pending", 10, "hello: 1 of 2 environments"),
+        }
+    }
+}
+
+#[test]
 fn of_several_names_the_one_with_most_support() {
     let both = [subject("out/1", HELLO), subject("out/2", HELLO)];
     let of = |seed, subjects: &[crate::statement::Subject]| {
