@@ -178,8 +178,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let source = vouchers::Source::Read;
     let vouchers = Vouchers::of(plan.pinned(), &args.keyring, source, depot.as_ref(), !args.flags.quiet, &stop)?;
     if let Some(depot) = &depot {
-        // Who checks the parts wants these parts, and no tree that is called after them.
-        depot::furnish(&mut plan, depot, !args.keyring.is_empty(), !args.flags.quiet, &stop)?;
+        // Where it will be signed that the parts were checked, no tree that was unpacked before stands for them.
+        depot::furnish(&mut plan, depot, vouchers.hold(), !args.flags.quiet, &stop)?;
     }
     let mut place = Place::new(args, &scratch)?;
     let (built, failure) = build(args, &plan, &scratch, &place, &stop);

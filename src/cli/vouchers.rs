@@ -86,7 +86,7 @@ impl Vouchers {
     }
 
     /// Whether somebody but the vendor vouches for a part, and all of that was checked.
-    fn hold(&self) -> bool {
+    pub fn hold(&self) -> bool {
         let ByWhom { keys, source, .. } = &self.by;
         let others = !keys.is_empty() || *source > 0;
         others && (keys.is_empty() || self.checked.is_some()) && (*source == 0 || self.source == Source::Read)

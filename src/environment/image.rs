@@ -129,8 +129,7 @@ pub enum Doing<'a> {
     Configuring,
 }
 
-/// The image of a lock, unpacked, if it has one.
-/// [`Unpacking::architecture`] is this machine's.
+/// The image of a lock, unpacked, if it has one. [`Unpacking::architecture`] is this machine's.
 pub fn furnish(pinned: &Pinned, unpacking: &Unpacking<'_>) -> Result<Option<View>, ImageError> {
     let Some(image) = &pinned.image else { return Ok(None) };
     let own = unpacking.architecture;

@@ -377,6 +377,30 @@ fn parts_that_are_not_what_the_source_names() {
 }
 
 #[test]
+fn one_version_of_a_package_from_two_places() {
+    let project = depending();
+    let other = gzip(&tar(&[("package/other.js".into(), Entry::File(b"other()".to_vec(), false))]));
+    std::fs::create_dir_all(project.path("mirrors/npm/elsewhere")).unwrap();
+    project.put("mirrors/npm/elsewhere/p-3.0.0.tgz", &other);
+    let more = |digest: &[u8]| {
+        format!(
+            r#""node_modules/q/node_modules/@s/p": {{"version": "3.0.0", "resolved": "https://registry.example/elsewhere/p-3.0.0.tgz",
+"integrity": "sha512-{}"}}, "node_modules/@s/p""#,
+            base64(digest)
+        )
+    };
+    let npm = project.text("src/package-lock.json");
+    let name = |digest: &[u8]| npm.replace("\"node_modules/@s/p\"", &more(digest));
+    project.put("src/package-lock.json", name(&sha2::Sha512::digest(&other)));
+    with(&project, "store", &LOCK).ends(0);
+    assert_eq!(project.text("src/countersign.lock").matches("part npm @s/p 3.0.0 ").count(), 2);
+    with(&project, "store", &["build", "--source", "src", "--out", "one"]).ends(0);
+    // The twin: of one of them the source names other bytes.
+    project.put("src/package-lock.json", name(&sha2::Sha512::digest(b"else")));
+    with(&project, "store", &["build", "--source", "src", "--out", "two"]).ends(7).mentions("should be sha512:");
+}
+
+#[test]
 fn an_image_that_has_something_where_dependencies_go() {
     let project = depending();
     let mut all = entries();

@@ -133,14 +133,17 @@ fn kept(pinning: &Pinning<'_>, item: &Item) -> Result<Option<Vec<Part>>, PinErro
 /// Whether a part is one that the source's lock files name, by the digests that they have. It is read from the store.
 pub(in crate::environment) fn as_named(depot: &Depot, items: &[Item], part: &Part) -> Result<(), PinError> {
     let what = named(part);
-    let item = items.iter().find(|item| item.is(part));
-    let item = item.ok_or_else(|| DependencyError::NotNamed(what.clone()))?;
-    if matches!(item.digest, Named::Sha256(_)) {
-        return Ok(());
+    let mut found = Err(DependencyError::NotNamed(what.clone()).into());
+    // Trees of npm may have one version from two places, with two digests.
+    for item in items.iter().filter(|item| item.is(part)) {
+        let held = depot.store().held(&part.sha256).map_err(DepotError::from)?;
+        let (path, _) = held.ok_or_else(|| DepotError::NoMaterial(what.clone()))?;
+        found = is_named(&item.digest, &what, &path, &part.sha256);
+        if found.is_ok() {
+            break;
+        }
     }
-    let held = depot.store().held(&part.sha256).map_err(DepotError::from)?;
-    let (path, _) = held.ok_or_else(|| DepotError::NoMaterial(what.clone()))?;
-    is_named(&item.digest, &what, &path, &part.sha256)
+    found
 }
 
 /// Whether a file is what a lock file of the source names.
